@@ -1,0 +1,1 @@
+//! Facts, authorization, masking and the canonical snapshot: the pure functions of a control

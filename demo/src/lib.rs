@@ -1,0 +1,1 @@
+//! The demo: its issuer, MCP server, people and script

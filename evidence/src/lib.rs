@@ -1,0 +1,1 @@
+//! Period, population, criteria, report, package; samples

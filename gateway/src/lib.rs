@@ -1,0 +1,1 @@
+//! The MCP proxy: transports, exchange pipeline, approvals

@@ -1,0 +1,1 @@
+//! Sequencer, RocksDB store, signer, gRPC and tile doors, fsck

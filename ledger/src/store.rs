@@ -1,0 +1,143 @@
+//! The narrow wall between the sequencer and its storage engine.
+//!
+//! A store does four things: append a batch atomically and durably if the tree still has the expected size,
+//! read entries, read tiles, read chain heads. Nothing else in the ledger knows what lies behind.
+
+mod keyspace;
+mod rocks;
+
+use bytes::Bytes;
+use proto::v1::Opening;
+use proto::{ChainHead, ids::Id};
+use tlog::{Hash, LeafIndex, TreeSize};
+
+pub use rocks::RocksStore;
+
+/// Size, root and newest time of the tree in a store.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct TreeHead {
+    /// Number of entries.
+    pub size: TreeSize,
+    /// RFC 6962 root of all of them.
+    pub root: Hash,
+    /// `recorded_at_ns` of the last; 0 when there is none.
+    pub recorded_at_ns: u64,
+}
+
+/// Head of one recorder's epoch, as the store keeps it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StoredChain {
+    /// Name of the recorder's key.
+    pub recorder_id: String,
+    /// The epoch.
+    pub epoch: Id,
+    /// Its last event.
+    pub head: ChainHead,
+    /// Where that event stands.
+    pub leaf_index: LeafIndex,
+    /// The recorder forked this chain and may not append any more.
+    pub suspended: bool,
+}
+
+/// A disclosure beside the log: ciphertext, and the id of the key that opens it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SealedDisclosure {
+    /// Its leaf.
+    pub leaf_index: LeafIndex,
+    /// Its slot.
+    pub slot: i32,
+    /// Key id and ciphertext, see `vault`.
+    pub sealed: Vec<u8>,
+}
+
+/// Everything that one commit makes durable, at once or not at all.
+#[derive(Debug)]
+pub struct Batch {
+    /// Serialized entries, contiguous from the expected size.
+    pub entries: Vec<Bytes>,
+    /// Their disclosures.
+    pub disclosures: Vec<SealedDisclosure>,
+    /// New disclosure keys, by id.
+    pub keys: Vec<([u8; 16], [u8; 32])>,
+    /// Hash tiles completed by these entries: tile level, index, 256 hashes.
+    pub tiles: Vec<(u8, u64, Vec<u8>)>,
+    /// Chain heads moved by these entries.
+    pub chains: Vec<StoredChain>,
+    /// The tree after them.
+    pub head: TreeHead,
+}
+
+/// Why a store failed. Every failure of a write is fatal: the process stops and recovers at the next start.
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    /// The engine reports an error.
+    #[error("the store in {path} failed: {reason}; stop, check the disk, start again")]
+    Engine {
+        /// Its folder.
+        path: String,
+        /// The engine's words.
+        reason: String,
+    },
+    /// What was read is not what was written.
+    #[error("the store is damaged: {0}; run `exhibit fsck`")]
+    Damaged(String),
+    /// Another writer moved the tree.
+    #[error("the tree has {found} entries where {expected} were expected: another writer is at work")]
+    Conflict {
+        /// Size the sequencer holds.
+        expected: u64,
+        /// Size in the store.
+        found: u64,
+    },
+}
+
+/// Durable storage of one log.
+pub trait Store: Send + Sync + 'static {
+    /// The tree as of the last commit; `None` in a new store.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    fn head(&self) -> Result<Option<TreeHead>, StoreError>;
+
+    /// Makes `batch` durable if the tree still has `expected` entries. When this returns `Ok`, a power cut
+    /// loses nothing of it; when it fails, nothing of it may be acknowledged.
+    ///
+    /// # Errors
+    /// [`StoreError::Conflict`], [`StoreError::Engine`].
+    fn append(&self, expected: TreeSize, batch: &Batch) -> Result<(), StoreError>;
+
+    /// Serialized entries from `from`, at most `count` of them and about `bytes` in sum, at least one if any.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    fn entries(&self, from: LeafIndex, count: usize, bytes: usize)
+    -> Result<Vec<Bytes>, StoreError>;
+
+    /// Opened disclosures of the leaves `[from, end)`, in order; erased ones are absent.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    fn openings(
+        &self,
+        from: LeafIndex,
+        end: LeafIndex,
+    ) -> Result<Vec<(LeafIndex, Opening)>, StoreError>;
+
+    /// A full hash tile (256 × 32 bytes); `None` while it is not full.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    fn tile(&self, level: u8, index: u64) -> Result<Option<Vec<u8>>, StoreError>;
+
+    /// A disclosure key; `None` when it never was or is erased.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    fn disclosure_key(&self, id: &[u8; 16]) -> Result<Option<[u8; 32]>, StoreError>;
+
+    /// Heads of every epoch of every recorder.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    fn chains(&self) -> Result<Vec<StoredChain>, StoreError>;
+}

@@ -1,0 +1,80 @@
+//! Which text may stand in a leaf.
+
+/// Longest name in a leaf, in bytes.
+pub const MAX_NAME_BYTES: usize = 128;
+
+/// May this name stand in a leaf: 1 to 128 of `A–Z a–z 0–9 _ - . / : + @`?
+///
+/// That is the alphabet of MCP tool names (SEP-986), of note key names, and of our own ids. Whether the name
+/// also stands in recorded configuration or in a recorded inventory is the recorder's duty.
+pub fn is_leaf_name(name: &str) -> bool {
+    (1..=MAX_NAME_BYTES).contains(&name.len())
+        && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"_-./:+@".contains(&byte))
+}
+
+/// Is this a method that MCP defines (all revisions to 2026-07-28 and the tasks extension), or a verb of the
+/// Streamable HTTP transport?
+pub fn is_known_method(method: &str) -> bool {
+    KNOWN_METHODS.binary_search(&method).is_ok()
+}
+
+/// Sorted, for the binary search.
+const KNOWN_METHODS: &[&str] = &[
+    "DELETE",
+    "GET",
+    "completion/complete",
+    "elicitation/create",
+    "initialize",
+    "logging/setLevel",
+    "notifications/cancelled",
+    "notifications/elicitation/complete",
+    "notifications/initialized",
+    "notifications/message",
+    "notifications/progress",
+    "notifications/prompts/list_changed",
+    "notifications/resources/list_changed",
+    "notifications/resources/updated",
+    "notifications/roots/list_changed",
+    "notifications/subscriptions/acknowledged",
+    "notifications/tasks/status",
+    "notifications/tools/list_changed",
+    "ping",
+    "prompts/get",
+    "prompts/list",
+    "resources/list",
+    "resources/read",
+    "resources/subscribe",
+    "resources/templates/list",
+    "resources/unsubscribe",
+    "roots/list",
+    "sampling/createMessage",
+    "server/discover",
+    "subscriptions/listen",
+    "tasks/cancel",
+    "tasks/get",
+    "tasks/list",
+    "tasks/result",
+    "tasks/update",
+    "tools/call",
+    "tools/list",
+];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_list_is_sorted() {
+        assert!(KNOWN_METHODS.is_sorted());
+        assert!(is_known_method("tools/call") && is_known_method("GET"));
+        assert!(!is_known_method("tools/Call") && !is_known_method(""));
+    }
+
+    #[test]
+    fn free_text_is_no_name() {
+        assert!(is_leaf_name("get_weather.v2/eu"));
+        for bad in ["", "a b", "naïve", "x\n", &"y".repeat(129)] {
+            assert!(!is_leaf_name(bad), "{bad:?}");
+        }
+    }
+}

@@ -1,0 +1,1 @@
+//! Verified follower, rows and segments, SQL engine, its doors, the SIEM feed

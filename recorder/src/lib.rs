@@ -1,0 +1,1 @@
+//! Makes and sends events: numbering, disclosures, seals, acknowledgements

@@ -1,0 +1,1 @@
+//! The whole system against real MCP clients, servers and stock tools

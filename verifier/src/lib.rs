@@ -1,0 +1,1 @@
+//! Reads an evidence package and checks it offline; defines its layout
