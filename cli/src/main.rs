@@ -1,1 +1,42 @@
-fn main() {}
+//! The `exhibit` command: composes the components, and nothing else.
+
+mod command;
+mod config;
+mod failure;
+mod serve;
+mod service;
+mod stack;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+
+use command::Exhibit;
+
+fn main() -> ExitCode {
+    let exhibit = Exhibit::parse();
+    let json = exhibit.json;
+    start_log(exhibit.log_format);
+    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => {
+            eprintln!("exhibit: the runtime could not be started: {error}");
+            return ExitCode::from(3);
+        }
+    };
+    match runtime.block_on(exhibit.run()) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => failure.report(json),
+    }
+}
+
+/// Logs go to stderr: `RUST_LOG` chooses what, warnings and our own notices by default.
+fn start_log(format: command::LogFormat) {
+    let filter = tracing_subscriber::EnvFilter::try_from_default_env()
+        .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("warn"));
+    let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    match format {
+        command::LogFormat::Text => log.init(),
+        command::LogFormat::Json => log.json().init(),
+    }
+}

@@ -12,11 +12,12 @@ use crate::token::MAX_TOKEN_BYTES;
 pub struct BearerToken(Zeroizing<String>);
 
 impl BearerToken {
-    /// Reads `Bearer <b64token>`: the scheme in any case, one or more spaces, then only the characters of RFC 6750's
-    /// `b64token`, at most [`MAX_TOKEN_BYTES`].
+    /// Reads `Bearer <b64token>`: the scheme in any case, one or more spaces, then only the
+    /// characters of RFC 6750's `b64token`, at most [`MAX_TOKEN_BYTES`].
     ///
     /// # Errors
-    /// [`AuthError::Missing`] without a header, [`AuthError::TooLong`], else [`AuthError::Malformed`].
+    /// [`AuthError::Missing`] without a header, [`AuthError::TooLong`], else
+    /// [`AuthError::Malformed`].
     pub fn from_header(authorization: Option<&str>) -> Result<BearerToken, AuthError> {
         let header = authorization.ok_or(AuthError::Missing)?;
         let Some((scheme, rest)) = header.split_once(' ') else {
@@ -37,7 +38,8 @@ impl BearerToken {
         Ok(BearerToken(Zeroizing::new(token.to_owned())))
     }
 
-    /// The token, to hand to [`Verifier::authenticate`](crate::Verifier::authenticate) and nowhere else.
+    /// The token, to hand to [`Verifier::authenticate`](crate::Verifier::authenticate) and nowhere
+    /// else.
     pub fn as_str(&self) -> &str {
         &self.0
     }
@@ -53,7 +55,9 @@ impl fmt::Debug for BearerToken {
 fn is_b64token(text: &str) -> bool {
     let body = text.trim_end_matches('=');
     !body.is_empty()
-        && body.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'.' | b'_' | b'~' | b'+' | b'/'))
+        && body.bytes().all(|b| {
+            b.is_ascii_alphanumeric() || matches!(b, b'-' | b'.' | b'_' | b'~' | b'+' | b'/')
+        })
 }
 
 #[cfg(test)]
@@ -64,7 +68,8 @@ mod tests {
 
     #[test]
     fn accepts_what_rfc_6750_allows() {
-        for header in ["Bearer abc.DEF-_~+/==", "bearer abc.DEF-_~+/==", "BEARER   abc.DEF-_~+/=="] {
+        for header in ["Bearer abc.DEF-_~+/==", "bearer abc.DEF-_~+/==", "BEARER   abc.DEF-_~+/=="]
+        {
             let token = BearerToken::from_header(Some(header)).unwrap();
             assert_eq!(token.as_str(), "abc.DEF-_~+/==");
         }
@@ -74,8 +79,24 @@ mod tests {
     fn refuses_all_else() {
         assert_eq!(BearerToken::from_header(None).unwrap_err(), AuthError::Missing);
         for header in [
-            "", " ", "Bearer", "Bearer ", "Bearer  ", "Bearer =", "Basic abc", "Bearer a b", "Bearer a,b", " Bearer a",
-            "Bearer\ta", "Bearer a\t", "Bearer a ", "Bearer a=b", "Bearer \"a\"", "Bearer ä", "Bearera", "Bearer a\r\n",
+            "",
+            " ",
+            "Bearer",
+            "Bearer ",
+            "Bearer  ",
+            "Bearer =",
+            "Basic abc",
+            "Bearer a b",
+            "Bearer a,b",
+            " Bearer a",
+            "Bearer\ta",
+            "Bearer a\t",
+            "Bearer a ",
+            "Bearer a=b",
+            "Bearer \"a\"",
+            "Bearer ä",
+            "Bearera",
+            "Bearer a\r\n",
         ] {
             let error = BearerToken::from_header(Some(header)).unwrap_err();
             assert_eq!(error.code(), "token_malformed", "{header:?}");

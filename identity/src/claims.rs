@@ -12,7 +12,19 @@ use crate::token::UnverifiedToken;
 
 /// Claims that are kept beside those named in the configuration.
 const KEPT: [&str; 13] = [
-    "iss", "sub", "aud", "azp", "client_id", "scp", "exp", "nbf", "iat", "jti", "auth_time", "acr", "amr",
+    "iss",
+    "sub",
+    "aud",
+    "azp",
+    "client_id",
+    "scp",
+    "exp",
+    "nbf",
+    "iat",
+    "jti",
+    "auth_time",
+    "acr",
+    "amr",
 ];
 
 /// When a token counts, in Unix seconds.
@@ -53,11 +65,17 @@ pub(crate) fn check_audience(claims: &Map<String, Value>, expected: &str) -> Res
     if audiences.contains(&expected) {
         return Ok(());
     }
-    Err(AuthError::WrongAudience { expected: expected.to_owned(), got: shown(&audiences.join(", ")) })
+    Err(AuthError::WrongAudience {
+        expected: expected.to_owned(),
+        got: shown(&audiences.join(", ")),
+    })
 }
 
 /// A claim that must be there, a string, and not empty.
-pub(crate) fn required<'a>(claims: &'a Map<String, Value>, name: &'static str) -> Result<&'a str, AuthError> {
+pub(crate) fn required<'a>(
+    claims: &'a Map<String, Value>,
+    name: &'static str,
+) -> Result<&'a str, AuthError> {
     optional(claims, name).filter(|value| !value.is_empty()).ok_or(AuthError::MissingClaim(name))
 }
 
@@ -96,7 +114,12 @@ pub(crate) fn kept_always(claims: &Map<String, Value>) -> Map<String, Value> {
 
 fn kept(claims: &Map<String, Value>, issuer: &IssuerConfig) -> Map<String, Value> {
     let mut kept = kept_always(claims);
-    let named = [Some(&issuer.groups_claim), Some(&issuer.roles_claim), Some(&issuer.scope_claim), issuer.kind_claim.as_ref()];
+    let named = [
+        Some(&issuer.groups_claim),
+        Some(&issuer.roles_claim),
+        Some(&issuer.scope_claim),
+        issuer.kind_claim.as_ref(),
+    ];
     for claim in named.into_iter().flatten() {
         if let Some(value) = at(claims, claim) {
             kept.insert(claim.clone(), value.clone());
@@ -107,16 +130,20 @@ fn kept(claims: &Map<String, Value>, issuer: &IssuerConfig) -> Map<String, Value
 
 fn kind(claims: &Map<String, Value>, subject: &str, issuer: &IssuerConfig) -> PrincipalKind {
     let is_machine = if let Some(claim) = &issuer.kind_claim {
-        at(claims, claim).and_then(Value::as_str).is_some_and(|kind| issuer.machine_kinds.iter().any(|m| m == kind))
+        at(claims, claim)
+            .and_then(Value::as_str)
+            .is_some_and(|kind| issuer.machine_kinds.iter().any(|m| m == kind))
     } else {
-        let acts_as_itself = ["client_id", "azp"].iter().any(|name| optional(claims, name) == Some(subject));
+        let acts_as_itself =
+            ["client_id", "azp"].iter().any(|name| optional(claims, name) == Some(subject));
         let grant = optional(claims, "gty");
         acts_as_itself || matches!(grant, Some("client-credentials" | "client_credentials"))
     };
     if is_machine { PrincipalKind::Machine } else { PrincipalKind::Human }
 }
 
-/// The value of a claim: by its whole name first (so that `https://example.com/groups` is one), else by dotted path.
+/// The value of a claim: by its whole name first (so that `https://example.com/groups` is one),
+/// else by dotted path.
 fn at<'a>(claims: &'a Map<String, Value>, claim: &str) -> Option<&'a Value> {
     if let Some(value) = claims.get(claim) {
         return Some(value);
@@ -126,20 +153,22 @@ fn at<'a>(claims: &'a Map<String, Value>, claim: &str) -> Option<&'a Value> {
     steps.try_fold(first, |value, step| value.as_object()?.get(step))
 }
 
-/// One string or a list of strings. What is there but unreadable is an error: a rule that forbids by group must not
-/// be passed by a token whose groups could not be read.
+/// One string or a list of strings. What is there but unreadable is an error: a rule that forbids
+/// by group must not be passed by a token whose groups could not be read.
 fn list(claims: &Map<String, Value>, claim: &str) -> Result<BTreeSet<String>, AuthError> {
     let unreadable = || AuthError::UnreadableClaim { claim: claim.to_owned() };
     match at(claims, claim) {
         None | Some(Value::Null) => {
-            // OpenID Connect Core section 5.6.2: the values stand elsewhere (as when there are too many groups).
+            // OpenID Connect Core section 5.6.2: the values stand elsewhere (as when there are too
+            // many groups).
             let elsewhere = claims.get("_claim_names").and_then(|names| names.get(claim)).is_some();
             if elsewhere { Err(unreadable()) } else { Ok(BTreeSet::new()) }
         }
         Some(Value::String(one)) => Ok(BTreeSet::from([one.clone()])),
-        Some(Value::Array(values)) => {
-            values.iter().map(|value| value.as_str().map(str::to_owned).ok_or_else(unreadable)).collect()
-        }
+        Some(Value::Array(values)) => values
+            .iter()
+            .map(|value| value.as_str().map(str::to_owned).ok_or_else(unreadable))
+            .collect(),
         Some(_) => Err(unreadable()),
     }
 }
@@ -173,7 +202,7 @@ mod tests {
 
     use super::*;
 
-    fn object(value: Value) -> Map<String, Value> {
+    fn object(value: &Value) -> Map<String, Value> {
         value.as_object().unwrap().clone()
     }
 
@@ -183,7 +212,7 @@ mod tests {
 
     #[test]
     fn finds_claims_by_name_url_and_path() {
-        let claims = object(json!({
+        let claims = object(&json!({
             "groups": ["a", "b", "a"], "https://x.example/roles": ["r"], "realm_access": {"roles": ["admin"]},
             "a.b": "flat", "a": {"b": "deep"}, "one": "single"
         }));
@@ -200,17 +229,18 @@ mod tests {
     #[test]
     fn groups_that_cannot_be_read_are_an_error() {
         for groups in [json!(7), json!({"a": 1}), json!(["a", 1]), json!([["a"]]), json!(true)] {
-            let claims = object(json!({"groups": groups}));
+            let claims = object(&json!({"groups": groups}));
             assert_eq!(list(&claims, "groups").unwrap_err().code(), "unreadable_claim");
         }
-        let overage = object(json!({"_claim_names": {"groups": "src1"}, "_claim_sources": {"src1": {}}}));
+        let overage =
+            object(&json!({"_claim_names": {"groups": "src1"}, "_claim_sources": {"src1": {}}}));
         assert_eq!(list(&overage, "groups").unwrap_err().code(), "unreadable_claim");
         assert_eq!(list(&overage, "roles"), Ok(set(&[])));
     }
 
     #[test]
     fn scopes_are_words_or_lists() {
-        let claims = object(json!({"scope": "a b  a", "scp": ["c", "d e"]}));
+        let claims = object(&json!({"scope": "a b  a", "scp": ["c", "d e"]}));
         assert_eq!(words(&claims, "scope"), Ok(set(&["a", "b"])));
         assert_eq!(words(&claims, "scp"), Ok(set(&["c", "d", "e"])));
     }
@@ -226,24 +256,33 @@ mod tests {
             (json!({"gty": "client-credentials"}), PrincipalKind::Machine),
             (json!({"gty": "password"}), PrincipalKind::Human),
         ] {
-            assert_eq!(kind(&object(claims.clone()), "s", &issuer), expected, "{claims}");
+            assert_eq!(kind(&object(&claims), "s", &issuer), expected, "{claims}");
         }
         let by_claim = IssuerConfig { kind_claim: Some("idtyp".to_owned()), ..issuer };
-        assert_eq!(kind(&object(json!({"idtyp": "app"})), "s", &by_claim), PrincipalKind::Machine);
-        assert_eq!(kind(&object(json!({"idtyp": "user", "azp": "s"})), "s", &by_claim), PrincipalKind::Human);
+        assert_eq!(kind(&object(&json!({"idtyp": "app"})), "s", &by_claim), PrincipalKind::Machine);
+        assert_eq!(
+            kind(&object(&json!({"idtyp": "user", "azp": "s"})), "s", &by_claim),
+            PrincipalKind::Human
+        );
     }
 
     #[test]
     fn times_are_numbers_and_bound_the_token() {
-        let of = |value| Validity::of(&object(value));
+        let of = |value: Value| Validity::of(&object(&value));
         assert_eq!(of(json!({})).unwrap_err(), AuthError::MissingClaim("exp"));
         for bad in [json!("9"), json!(-1), json!(null), json!([1])] {
             assert_eq!(of(json!({"exp": bad})).unwrap_err(), AuthError::MissingClaim("exp"));
         }
         assert_eq!(of(json!({"exp": 9, "nbf": "x"})).unwrap_err(), AuthError::MissingClaim("nbf"));
         let validity = of(json!({"exp": 100.9, "nbf": 40, "iat": 50})).unwrap();
-        for (now, code) in [(39, "token_not_yet_valid"), (40, ""), (50, ""), (109, ""), (110, "token_expired")] {
-            assert_eq!(validity.check(now, 10).err().map_or("", |error| error.code()), code, "{now}");
+        for (now, code) in
+            [(39, "token_not_yet_valid"), (40, ""), (50, ""), (109, ""), (110, "token_expired")]
+        {
+            assert_eq!(
+                validity.check(now, 10).err().map_or("", |error| error.code()),
+                code,
+                "{now}"
+            );
         }
         let forever = of(json!({"exp": u64::MAX, "nbf": 1e300})).unwrap();
         assert_eq!(forever.check(50, 10).unwrap_err().code(), "token_not_yet_valid");

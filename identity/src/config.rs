@@ -18,7 +18,8 @@ const MAX_NAME_BYTES: usize = 255;
 pub struct IdentityConfig {
     /// OIDC issuers; the `iss` of a token must equal one of them, to the character.
     pub issuers: Vec<IssuerConfig>,
-    /// Machines whose self-signed tokens are accepted, such as query nodes that read from the ledger.
+    /// Machines whose self-signed tokens are accepted, such as query nodes that read from the
+    /// ledger.
     pub machines: Vec<MachineConfig>,
     /// Seconds by which the clocks of an issuer and this server may differ; at most 300.
     #[schemars(range(max = 300))]
@@ -40,11 +41,12 @@ pub struct IssuerConfig {
     /// The algorithms that its tokens may be signed with; all others are refused.
     #[serde(default = "default_algorithms")]
     pub algorithms: Vec<Algorithm>,
-    /// Where its keys are. Left out: found by discovery (OpenID Connect, else RFC 8414) at the issuer.
+    /// Where its keys are. Left out: found by discovery (OpenID Connect, else RFC 8414) at the
+    /// issuer.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub jwks_uri: Option<String>,
-    /// The claim that lists the caller's groups: a claim name (a URL is one too), or a dotted path such as
-    /// `realm_access.groups`.
+    /// The claim that lists the caller's groups: a claim name (a URL is one too), or a dotted path
+    /// such as `realm_access.groups`.
     #[serde(default = "default_groups_claim")]
     pub groups_claim: String,
     /// The claim that lists the caller's roles: a claim name or a dotted path, as for groups.
@@ -53,8 +55,8 @@ pub struct IssuerConfig {
     /// The claim with the granted scopes, a string of words or a list; `scp` is read as well.
     #[serde(default = "default_scope_claim")]
     pub scope_claim: String,
-    /// The claim that tells a machine from a human. Left out: a caller is a machine when `client_id` or `azp` equals
-    /// `sub`, or when the grant (`gty`) is client credentials.
+    /// The claim that tells a machine from a human. Left out: a caller is a machine when
+    /// `client_id` or `azp` equals `sub`, or when the grant (`gty`) is client credentials.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub kind_claim: Option<String>,
     /// The values of the kind claim that mean a machine; any other value means a human.
@@ -66,9 +68,11 @@ pub struct IssuerConfig {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct MachineConfig {
-    /// Its name: `iss` and `sub` of its tokens. Listed twice with different keys while a key is replaced.
+    /// Its name: `iss` and `sub` of its tokens. Listed twice with different keys while a key is
+    /// replaced.
     pub name: String,
-    /// Its Ed25519 key as a signed-note verifier key, `name+id+base64`, as `exhibit keygen` prints it.
+    /// Its Ed25519 key as a signed-note verifier key, `name+id+base64`, as `exhibit keygen` prints
+    /// it.
     pub public_key: String,
     /// The roles that it has here.
     #[serde(default)]
@@ -158,7 +162,10 @@ impl IdentityConfig {
         for (index, issuer) in self.issuers.into_iter().enumerate() {
             let place = format!("issuers[{index}]");
             if !seen.insert(issuer.issuer.clone()) {
-                problems.push(format!("{place}.issuer `{}` is listed twice: remove one", issuer.issuer));
+                problems.push(format!(
+                    "{place}.issuer `{}` is listed twice: remove one",
+                    issuer.issuer
+                ));
             }
             issuers.extend(issuer.parse(&place, &mut problems));
         }
@@ -168,7 +175,9 @@ impl IdentityConfig {
             let place = format!("machines[{index}]");
             let Some(machine) = machine.parse(&place, &mut problems) else { continue };
             if !keys.insert(machine.public_key) {
-                problems.push(format!("{place}.public_key is listed twice: give each machine its own key"));
+                problems.push(format!(
+                    "{place}.public_key is listed twice: give each machine its own key"
+                ));
             }
             machines.push(machine);
         }
@@ -214,14 +223,16 @@ impl IssuerConfig {
             problems.push(format!("{place}.issuer `{}` {why}", self.issuer));
         }
         if url.as_ref().is_ok_and(|url| url.query().is_some()) {
-            problems.push(format!("{place}.issuer `{}` has a query: an issuer has none", self.issuer));
+            problems
+                .push(format!("{place}.issuer `{}` has a query: an issuer has none", self.issuer));
         }
         let jwks_uri = self.jwks_uri.as_deref().map(secure_url).transpose();
         if let Err(why) = &jwks_uri {
             problems.push(format!("{place}.jwks_uri {why}"));
         }
         let (url, jwks_uri) = (url.ok()?, jwks_uri.ok()?);
-        if url.scheme() == "https" && jwks_uri.as_ref().is_some_and(|keys| keys.scheme() != "https") {
+        if url.scheme() == "https" && jwks_uri.as_ref().is_some_and(|keys| keys.scheme() != "https")
+        {
             problems.push(format!("{place}.jwks_uri must be https, as the issuer is"));
         }
         Some(Issuer { config: self, url, jwks_uri })
@@ -240,7 +251,9 @@ impl MachineConfig {
             ));
         }
         match vkey::parse(&self.public_key) {
-            Ok(public_key) => named.then_some(Machine { name: self.name, public_key, roles: self.roles }),
+            Ok(public_key) => {
+                named.then_some(Machine { name: self.name, public_key, roles: self.roles })
+            }
             Err(why) => {
                 problems.push(format!("{place}.public_key {why}"));
                 None
@@ -251,7 +264,8 @@ impl MachineConfig {
 
 /// An https URL, or http to this machine; nothing that would carry a secret or be lost on the way.
 pub(crate) fn secure_url(text: &str) -> Result<Url, &'static str> {
-    let url = Url::parse(text).map_err(|_| "is not a URL: write it in full, such as https://idp.example")?;
+    let url = Url::parse(text)
+        .map_err(|_| "is not a URL: write it in full, such as https://idp.example")?;
     if !url.username().is_empty() || url.password().is_some() || url.fragment().is_some() {
         return Err("must have no user, password or fragment");
     }
@@ -297,16 +311,19 @@ fn default_machine_kinds() -> Vec<String> {
 mod tests {
     use super::*;
 
-    const KEY: &str = "query-1+6e2b4fa6+ATtqJ7zOtqQtYqOo0CpvDXNlMhV3HeJDpjrASKGLWdop";
+    const KEY: &str = "PeterNeumann+c74f20a3+ARpc2QcUPDhMQegwxbzhKqiBfsVkmqq/LDE4izWy10TW";
 
     #[test]
     fn reads_toml_with_defaults_and_refuses_unknown_fields() {
-        let config: IdentityConfig = toml::from_str("[[issuers]]\nissuer = 'https://idp.example'\n").unwrap();
+        let config: IdentityConfig =
+            toml::from_str("[[issuers]]\nissuer = 'https://idp.example'\n").unwrap();
         assert_eq!(config.issuers, [IssuerConfig::new("https://idp.example")]);
         assert_eq!(config.leeway_seconds, 30);
         assert!(toml::from_str::<IdentityConfig>("leeway = 3").is_err());
         let shared = "[[issuers]]\nissuer = 'https://idp.example'\nalgorithms = ['HS256']\n";
-        assert!(toml::from_str::<IdentityConfig>(shared).unwrap_err().to_string().contains("HS256"));
+        assert!(
+            toml::from_str::<IdentityConfig>(shared).unwrap_err().to_string().contains("HS256")
+        );
     }
 
     #[test]
@@ -324,15 +341,28 @@ mod tests {
         };
         let config = IdentityConfig {
             issuers: vec![bad, mixed.clone(), mixed],
-            machines: vec![machine("a b", KEY), machine("q", "nonsense")],
+            machines: vec![
+                machine("a b", KEY),
+                machine("q", "nonsense"),
+                machine("r", KEY),
+                machine("s", KEY),
+            ],
             leeway_seconds: 301,
         };
         let problems = config.parse().err().unwrap().problems;
         let text = problems.join("\n");
         for part in [
-            "leeway_seconds", "issuers[0].algorithms", "issuers[0].groups_claim", "issuers[0].issuer",
-            "issuers[0].jwks_uri", "issuers[1].issuer", "issuers[1].jwks_uri", "listed twice", "machines[0].name",
+            "leeway_seconds",
+            "issuers[0].algorithms",
+            "issuers[0].groups_claim",
+            "issuers[0].issuer",
+            "issuers[0].jwks_uri",
+            "issuers[1].issuer",
+            "issuers[1].jwks_uri",
+            "listed twice",
+            "machines[0].name",
             "machines[1].public_key",
+            "machines[3].public_key is listed twice",
         ] {
             assert!(text.contains(part), "{part} not in\n{text}");
         }
@@ -340,10 +370,20 @@ mod tests {
 
     #[test]
     fn http_is_for_loopback_only() {
-        for good in ["https://idp.example", "http://127.0.0.1:9", "http://[::1]:9/x", "http://localhost:9"] {
+        for good in
+            ["https://idp.example", "http://127.0.0.1:9", "http://[::1]:9/x", "http://localhost:9"]
+        {
             assert!(secure_url(good).is_ok(), "{good}");
         }
-        for bad in ["http://idp.example", "http://128.0.0.1", "http://localhost.example", "file:///x", "idp", "https://u:p@h", "https://h/#f"] {
+        for bad in [
+            "http://idp.example",
+            "http://128.0.0.1",
+            "http://localhost.example",
+            "file:///x",
+            "idp",
+            "https://u:p@h",
+            "https://h/#f",
+        ] {
             assert!(secure_url(bad).is_err(), "{bad}");
         }
     }
@@ -351,7 +391,8 @@ mod tests {
     #[test]
     fn has_a_json_schema_with_a_description_of_every_field() {
         let schema = serde_json::to_value(schemars::schema_for!(IdentityConfig)).unwrap();
-        for table in [&schema, &schema["$defs"]["IssuerConfig"], &schema["$defs"]["MachineConfig"]] {
+        for table in [&schema, &schema["$defs"]["IssuerConfig"], &schema["$defs"]["MachineConfig"]]
+        {
             assert_eq!(table["additionalProperties"], false);
             for (name, field) in table["properties"].as_object().unwrap() {
                 assert!(field["description"].is_string(), "{name}");

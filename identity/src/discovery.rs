@@ -1,7 +1,8 @@
-//! Fetching an issuer's documents: OpenID Connect Discovery 1.0 section 4, RFC 8414 section 3, JWKS.
+//! Fetching an issuer's documents: OpenID Connect Discovery 1.0 section 4, RFC 8414 section 3,
+//! JWKS.
 //!
-//! Bounds: no redirects, [`REQUEST_TIMEOUT`] per request, [`MAX_DOCUMENT_BYTES`] per body, three places for the
-//! metadata. An https issuer is reached by https alone.
+//! Bounds: no redirects, [`REQUEST_TIMEOUT`] per request, [`MAX_DOCUMENT_BYTES`] per body, three
+//! places for the metadata. An https issuer is reached by https alone.
 
 use std::error::Error as _;
 use std::time::Duration;
@@ -38,7 +39,9 @@ pub(crate) async fn fetch_keys(client: &Client, issuer: &Issuer) -> Result<KeySe
     };
     let document = match fetch(client, location.clone()).await? {
         Document::Found(bytes) => bytes,
-        Document::Status(status) => return Err(format!("HTTP {status} at {}", shown(location.as_str()))),
+        Document::Status(status) => {
+            return Err(format!("HTTP {status} at {}", shown(location.as_str())));
+        }
     };
     KeySet::parse(&document).map_err(str::to_owned)
 }
@@ -58,12 +61,18 @@ async fn discover(client: &Client, issuer: &Issuer) -> Result<Url, String> {
                 continue;
             }
         };
-        let metadata: Metadata = serde_json::from_slice(&document)
-            .map_err(|_| format!("no `issuer` and `jwks_uri` in the metadata at {}", shown(place.as_str())))?;
+        let metadata: Metadata = serde_json::from_slice(&document).map_err(|_| {
+            format!("no `issuer` and `jwks_uri` in the metadata at {}", shown(place.as_str()))
+        })?;
         if metadata.issuer != issuer.config.issuer {
-            return Err(format!("the metadata at {} names another issuer, `{}`", shown(place.as_str()), shown(&metadata.issuer)));
+            return Err(format!(
+                "the metadata at {} names another issuer, `{}`",
+                shown(place.as_str()),
+                shown(&metadata.issuer)
+            ));
         }
-        let keys = secure_url(&metadata.jwks_uri).map_err(|why| format!("the metadata's jwks_uri {why}"))?;
+        let keys = secure_url(&metadata.jwks_uri)
+            .map_err(|why| format!("the metadata's jwks_uri {why}"))?;
         if issuer.url.scheme() == "https" && keys.scheme() != "https" {
             return Err("the metadata's jwks_uri is not https, as the issuer is".to_owned());
         }
@@ -72,7 +81,8 @@ async fn discover(client: &Client, issuer: &Issuer) -> Result<Url, String> {
     Err(answers.join(", "))
 }
 
-/// Where metadata may stand, in the order they are asked: appended to the issuer, then inserted before its path.
+/// Where metadata may stand, in the order they are asked: appended to the issuer, then inserted
+/// before its path.
 fn metadata_places(issuer: &Url) -> Vec<Url> {
     let path = issuer.path().trim_end_matches('/');
     let mut paths = vec![format!("{path}/.well-known/openid-configuration")];
@@ -105,7 +115,9 @@ async fn fetch(client: &Client, url: Url) -> Result<Document, String> {
     let mut body = Vec::new();
     while let Some(chunk) = response.chunk().await.map_err(|error| reason(&error.without_url()))? {
         if body.len() + chunk.len() > MAX_DOCUMENT_BYTES {
-            return Err(format!("a document of the issuer is larger than {MAX_DOCUMENT_BYTES} bytes"));
+            return Err(format!(
+                "a document of the issuer is larger than {MAX_DOCUMENT_BYTES} bytes"
+            ));
         }
         body.extend_from_slice(&chunk);
     }

@@ -1,19 +1,24 @@
 //! Why a caller was not known.
 
-/// Why a token was refused. The caller's fault, except where [`AuthError::is_retryable`] says otherwise.
+/// Why a token was refused. The caller's fault, except where [`AuthError::is_retryable`] says
+/// otherwise.
 ///
 /// No variant holds the token. Foreign text in a variant is escaped and cut at 96 characters.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum AuthError {
     /// No `Authorization` header.
-    #[error("no bearer token: send `Authorization: Bearer <token>` with a token issued for this resource")]
+    #[error(
+        "no bearer token: send `Authorization: Bearer <token>` with a token issued for this resource"
+    )]
     Missing,
     /// Not a bearer header, or not a JWT of the shape that is accepted here.
     #[error("the bearer token is malformed: {0}")]
     Malformed(&'static str),
     /// The token is longer than the limit.
-    #[error("the bearer token is {size} bytes long, the limit is {limit}: ask the issuer for a smaller token")]
+    #[error(
+        "the bearer token is {size} bytes long, the limit is {limit}: ask the issuer for a smaller token"
+    )]
     TooLong {
         /// Bytes of the token.
         size: usize,
@@ -49,19 +54,25 @@ pub enum AuthError {
         got: String,
     },
     /// `iss` is neither a configured issuer nor a configured machine.
-    #[error("the token's issuer `{got}` is not accepted here: use one of the authorization servers of this resource")]
+    #[error(
+        "the token's issuer `{got}` is not accepted here: use one of the authorization servers of this resource"
+    )]
     WrongIssuer {
         /// The token's `iss`.
         got: String,
     },
     /// The header's `alg` is not on the issuer's list; `none` and `HS*` never are.
-    #[error("the algorithm `{algorithm}` is not accepted: the issuer's pinned list is in the configuration")]
+    #[error(
+        "the algorithm `{algorithm}` is not accepted: the issuer's pinned list is in the configuration"
+    )]
     AlgorithmNotAllowed {
         /// The header's `alg`.
         algorithm: String,
     },
     /// The key that `kid` names is not of the type that `alg` needs.
-    #[error("the key `{kid}` of {issuer} does not fit the algorithm {algorithm}: ask the issuer's operator")]
+    #[error(
+        "the key `{kid}` of {issuer} does not fit the algorithm {algorithm}: ask the issuer's operator"
+    )]
     KeyMismatch {
         /// The issuer.
         issuer: String,
@@ -101,7 +112,8 @@ pub enum AuthError {
         /// Seconds accepted.
         limit_seconds: u64,
     },
-    /// The issuer's keys could not be fetched, and none that may still be used are cached. Retryable.
+    /// The issuer's keys could not be fetched, and none that may still be used are cached.
+    /// Retryable.
     #[error("the keys of {issuer} cannot be fetched ({reason}): try again later")]
     IssuerUnreachable {
         /// The issuer as configured.
@@ -144,7 +156,8 @@ impl AuthError {
         if self.is_retryable() { 503 } else { 401 }
     }
 
-    /// The `error` of the RFC 6750 challenge: none when no token was sent (section 3.1), else `invalid_token`.
+    /// The `error` of the RFC 6750 challenge: none when no token was sent (section 3.1), else
+    /// `invalid_token`.
     pub fn challenge_error(&self) -> Option<&'static str> {
         match self {
             AuthError::Missing | AuthError::IssuerUnreachable { .. } => None,

@@ -1,8 +1,10 @@
-//! Foreign text in messages: escaped to ASCII and cut, so that a token cannot write into logs or terminals.
+//! Foreign text in messages: escaped to ASCII and cut, so that a token cannot write into logs or
+//! terminals.
 
 const MAX_CHARS: usize = 96;
 
-/// At most 96 characters of `text`, all else than printable ASCII escaped; a cut is marked by `...`.
+/// At most 96 characters of `text`, all else than printable ASCII escaped; a cut is marked by
+/// `...`.
 pub(crate) fn shown(text: &str) -> String {
     let mut out: String = text.chars().take(MAX_CHARS).flat_map(char::escape_default).collect();
     if text.chars().nth(MAX_CHARS).is_some() {

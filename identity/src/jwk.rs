@@ -43,14 +43,15 @@ enum Family {
 }
 
 impl KeySet {
-    /// Reads a JWKS document. Keys of other types, uses or sizes are skipped, as RFC 7517 section 5 asks.
+    /// Reads a JWKS document. Keys of other types, uses or sizes are skipped, as RFC 7517 section 5
+    /// asks.
     pub(crate) fn parse(document: &[u8]) -> Result<KeySet, &'static str> {
         #[derive(Deserialize)]
         struct Document {
             keys: Vec<Value>,
         }
-        let document: Document =
-            serde_json::from_slice(document).map_err(|_| "the JWKS document is not JSON with a list `keys`")?;
+        let document: Document = serde_json::from_slice(document)
+            .map_err(|_| "the JWKS document is not JSON with a list `keys`")?;
         if document.keys.len() > MAX_KEYS {
             return Err("the JWKS document has more than 256 keys");
         }
@@ -63,7 +64,8 @@ impl KeySet {
 
     /// The key named `kid` that fits `algorithm`; without `kid`, the only one that fits.
     pub(crate) fn choose(&self, kid: Option<&str>, algorithm: Algorithm) -> Choice<'_> {
-        let mut named = self.keys.iter().filter(|key| kid.is_none() || key.kid.as_deref() == kid).peekable();
+        let mut named =
+            self.keys.iter().filter(|key| kid.is_none() || key.kid.as_deref() == kid).peekable();
         let is_known = kid.is_some() && named.peek().is_some();
         let mut fitting = named.filter(|key| key.fits(algorithm));
         match (fitting.next(), kid) {
@@ -78,13 +80,19 @@ impl KeySet {
 impl Key {
     /// An Ed25519 key from the configuration.
     pub(crate) fn ed25519(public_key: &[u8; 32]) -> Key {
-        Key { kid: None, algorithm: None, family: Family::Ed25519, decoding: DecodingKey::from_ed_der(public_key) }
+        Key {
+            kid: None,
+            algorithm: None,
+            family: Family::Ed25519,
+            decoding: DecodingKey::from_ed_der(public_key),
+        }
     }
 
     /// Whether `signature` (base64url) over `message` was made with this key. Any error is a no.
     pub(crate) fn verifies(&self, algorithm: Algorithm, message: &[u8], signature: &str) -> bool {
         self.fits(algorithm)
-            && jsonwebtoken::crypto::verify(signature, message, &self.decoding, jose(algorithm)).unwrap_or(false)
+            && jsonwebtoken::crypto::verify(signature, message, &self.decoding, jose(algorithm))
+                .unwrap_or(false)
     }
 
     fn fits(&self, algorithm: Algorithm) -> bool {
@@ -107,7 +115,9 @@ impl Key {
         }
         let jwk: Jwk = serde_json::from_value(jwk).ok()?;
         let for_signatures = jwk.r#use.as_deref().is_none_or(|used| used == "sig")
-            && jwk.key_ops.is_none_or(|operations| operations.iter().any(|operation| operation == "verify"));
+            && jwk
+                .key_ops
+                .is_none_or(|operations| operations.iter().any(|operation| operation == "verify"));
         if !for_signatures {
             return None;
         }
@@ -117,9 +127,13 @@ impl Key {
             None => None,
         };
         let bytes = |field: &Option<String>| URL_SAFE_NO_PAD.decode(field.as_deref()?).ok();
-        let coordinate = |field: &Option<String>, length: usize| bytes(field).filter(|value| value.len() == length);
+        let coordinate = |field: &Option<String>, length: usize| {
+            bytes(field).filter(|value| value.len() == length)
+        };
         let point = |length: usize| {
-            Some(DecodingKey::from_ec_der(&[vec![4], coordinate(&jwk.x, length)?, coordinate(&jwk.y, length)?].concat()))
+            Some(DecodingKey::from_ec_der(
+                &[vec![4], coordinate(&jwk.x, length)?, coordinate(&jwk.y, length)?].concat(),
+            ))
         };
         let (family, decoding) = match (jwk.kty.as_str(), jwk.crv.as_deref()) {
             ("RSA", _) => {
@@ -133,7 +147,9 @@ impl Key {
             }
             ("EC", Some("P-256")) => (Family::P256, point(32)?),
             ("EC", Some("P-384")) => (Family::P384, point(48)?),
-            ("OKP", Some("Ed25519")) => (Family::Ed25519, DecodingKey::from_ed_der(&coordinate(&jwk.x, 32)?)),
+            ("OKP", Some("Ed25519")) => {
+                (Family::Ed25519, DecodingKey::from_ed_der(&coordinate(&jwk.x, 32)?))
+            }
             _ => return None,
         };
         let key = Key { kid: jwk.kid, algorithm, family, decoding };
@@ -176,7 +192,7 @@ mod tests {
 
     use super::*;
 
-    fn okp(extra: Value) -> Value {
+    fn okp(extra: &Value) -> Value {
         let mut jwk = json!({"kty": "OKP", "crv": "Ed25519", "x": URL_SAFE_NO_PAD.encode([3; 32])});
         jwk.as_object_mut().unwrap().extend(extra.as_object().unwrap().clone());
         jwk
@@ -198,12 +214,12 @@ mod tests {
     fn skips_what_is_not_for_signatures_or_not_sound() {
         let coordinate = |length| URL_SAFE_NO_PAD.encode(vec![3; length]);
         for jwk in [
-            okp(json!({"use": "enc"})),
-            okp(json!({"key_ops": ["sign"]})),
-            okp(json!({"alg": "RS256"})),
-            okp(json!({"alg": "HS256"})),
-            okp(json!({"crv": "X25519"})),
-            okp(json!({"x": coordinate(31)})),
+            okp(&json!({"use": "enc"})),
+            okp(&json!({"key_ops": ["sign"]})),
+            okp(&json!({"alg": "RS256"})),
+            okp(&json!({"alg": "HS256"})),
+            okp(&json!({"crv": "X25519"})),
+            okp(&json!({"x": coordinate(31)})),
             json!({"kty": "oct", "k": "c2VjcmV0"}),
             json!({"kty": "RSA", "n": coordinate(255), "e": "AQAB"}),
             json!({"kty": "RSA", "n": coordinate(1025), "e": "AQAB"}),
@@ -216,9 +232,9 @@ mod tests {
             assert_eq!(keys(std::slice::from_ref(&jwk)).len(), 0, "{jwk}");
         }
         for jwk in [
-            okp(json!({})),
-            okp(json!({"use": "sig", "alg": "EdDSA", "key_ops": ["verify"]})),
-            okp(json!({"alg": "Ed25519"})),
+            okp(&json!({})),
+            okp(&json!({"use": "sig", "alg": "EdDSA", "key_ops": ["verify"]})),
+            okp(&json!({"alg": "Ed25519"})),
             json!({"kty": "RSA", "n": coordinate(256), "e": "AQAB"}),
             json!({"kty": "EC", "crv": "P-384", "x": coordinate(48), "y": coordinate(48)}),
         ] {
@@ -229,7 +245,7 @@ mod tests {
     #[test]
     fn chooses_by_id_or_the_only_one() {
         let rsa = json!({"kty": "RSA", "kid": "r", "n": URL_SAFE_NO_PAD.encode([3; 256]), "e": "AQAB", "alg": "RS256"});
-        let set = keys(&[okp(json!({"kid": "a"})), rsa.clone()]);
+        let set = keys(&[okp(&json!({"kid": "a"})), rsa.clone()]);
         assert_eq!(found(&set, Some("a"), Algorithm::EdDSA), "key");
         assert_eq!(found(&set, Some("a"), Algorithm::ES256), "mismatch");
         assert_eq!(found(&set, Some("r"), Algorithm::RS256), "key");
@@ -237,8 +253,32 @@ mod tests {
         assert_eq!(found(&set, Some("b"), Algorithm::EdDSA), "unknown");
         assert_eq!(found(&set, None, Algorithm::EdDSA), "key");
         assert_eq!(found(&set, None, Algorithm::ES256), "unknown");
-        let two = keys(&[okp(json!({"kid": "a"})), okp(json!({"kid": "b"}))]);
+        let two = keys(&[okp(&json!({"kid": "a"})), okp(&json!({"kid": "b"}))]);
         assert_eq!(found(&two, None, Algorithm::EdDSA), "unknown");
+    }
+
+    #[test]
+    fn verifies_the_examples_of_the_rfcs() {
+        let only = |jwk: Value| keys(&[jwk]).keys.remove(0);
+        // RFC 8037 appendix A.4.
+        let key = only(
+            json!({"kty": "OKP", "crv": "Ed25519", "x": "11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo"}),
+        );
+        let message = b"eyJhbGciOiJFZERTQSJ9.RXhhbXBsZSBvZiBFZDI1NTE5IHNpZ25pbmc";
+        let signature = "hgyY0il_MGCjP0JzlnLWG1PPOt7-09PGcvMg3AIbQR6dWbhijcNR4ki4iylGjg5BhVsPt9g7sVvpAr_MuM0KAg";
+        assert!(key.verifies(Algorithm::EdDSA, message, signature));
+        assert!(!key.verifies(Algorithm::EdDSA, &message[1..], signature));
+        assert!(!key.verifies(Algorithm::ES256, message, signature));
+        // RFC 7515 appendix A.3.
+        let key = only(
+            json!({"kty": "EC", "crv": "P-256", "x": "f83OJ3D2xF1Bg8vub9tLe1gHMzV76e8Tus9uPHvRVEU",
+                              "y": "x_FEzRu9m36HLN_tue659LNpXW6pCyStikYjKIWI5a0"}),
+        );
+        let message = b"eyJhbGciOiJFUzI1NiJ9.eyJpc3MiOiJqb2UiLA0KICJleHAiOjEzMDA4MTkzODAsDQogImh0dHA6Ly9leGFt\
+                        cGxlLmNvbS9pc19yb290Ijp0cnVlfQ";
+        let signature = "DtEhU3ljbEg8L38VWAfUAqOyKAM6-Xx-F4GawxaepmXFCgfTjDxw5djxLa8ISlSApmWQxfKTUJqPP3-Kg6NU1Q";
+        assert!(key.verifies(Algorithm::ES256, message, signature));
+        assert!(!key.verifies(Algorithm::ES256, message, ""));
     }
 
     #[test]
@@ -253,7 +293,7 @@ mod tests {
         fn never_panics(bytes in any::<Vec<u8>>(), signature in "[A-Za-z0-9_-]{0,120}", n in any::<Vec<u8>>()) {
             let _outcome = KeySet::parse(&bytes).is_ok();
             let jwk = json!({"kty": "RSA", "n": URL_SAFE_NO_PAD.encode([n, vec![9; 256]].concat()), "e": "AQAB"});
-            for key in keys(&[jwk, okp(json!({}))]).keys {
+            for key in keys(&[jwk, okp(&json!({}))]).keys {
                 for algorithm in [Algorithm::RS256, Algorithm::PS512, Algorithm::EdDSA, Algorithm::ES256] {
                     prop_assert!(!key.verifies(algorithm, b"message", &signature));
                 }

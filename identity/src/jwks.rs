@@ -1,9 +1,10 @@
 //! The keys of one issuer, cached.
 //!
-//! Keys are used up to [`Timing::max_age`] after they were fetched; a little before that a fetch starts in the
-//! background, so that no caller waits. Older keys are used only while a fetch is known to have failed, and only up to
-//! [`Timing::max_stale`]. A key id that is not in the set causes a fetch, at most one per [`Timing::min_interval`], so that
-//! invented ids cannot make us hammer the issuer. There is one fetch at a time, and it outlives the caller who began it.
+//! Keys are used up to [`Timing::max_age`] after they were fetched; a little before that a fetch
+//! starts in the background, so that no caller waits. Older keys are used only while a fetch is
+//! known to have failed, and only up to [`Timing::max_stale`]. A key id that is not in the set
+//! causes a fetch, at most one per [`Timing::min_interval`], so that invented ids cannot make us
+//! hammer the issuer. There is one fetch at a time, and it outlives the caller who began it.
 
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::{Duration, Instant};
@@ -19,9 +20,9 @@ use crate::jwk::{Choice, Key, KeySet};
 
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Timing {
-    /// Between two fetches, when there are keys.
+    /// Between two fetches, when there are keys that may be used.
     pub(crate) min_interval: Duration,
-    /// Between two fetches, when there are none yet: nobody can be let in, so ask sooner.
+    /// Between two fetches, when there are none: nobody can be let in, so ask sooner.
     pub(crate) min_interval_empty: Duration,
     pub(crate) max_age: Duration,
     pub(crate) max_stale: Duration,
@@ -77,17 +78,26 @@ impl IssuerKeys {
     }
 
     /// The key for a token's `kid` and algorithm.
-    pub(crate) async fn find(self: &Arc<Self>, kid: Option<&str>, algorithm: Algorithm) -> Result<Found, AuthError> {
+    pub(crate) async fn find(
+        self: &Arc<Self>,
+        kid: Option<&str>,
+        algorithm: Algorithm,
+    ) -> Result<Found, AuthError> {
         let fetched = self.usable().await?;
         if let Some(outcome) = self.look_up(&fetched, kid, algorithm) {
             return outcome;
         }
         // The issuer may have begun to use a new key.
         self.refresh().await;
-        let newer = self.state().keys.unwrap_or(fetched);
+        let state = self.state();
+        let newer = state.keys.unwrap_or(fetched);
         self.look_up(&newer, kid, algorithm).unwrap_or_else(|| {
-            let kid = kid.map(shown).unwrap_or_default();
-            Err(AuthError::UnknownKey { issuer: self.issuer.config.issuer.clone(), kid })
+            let issuer = self.issuer.config.issuer.clone();
+            Err(match state.failure {
+                // Whether the key is good cannot be known now.
+                Some(reason) => AuthError::IssuerUnreachable { issuer, reason },
+                None => AuthError::UnknownKey { issuer, kid: kid.map(shown).unwrap_or_default() },
+            })
         })
     }
 
@@ -99,9 +109,16 @@ impl IssuerKeys {
     }
 
     /// None when the set does not know the key.
-    fn look_up(&self, fetched: &Fetched, kid: Option<&str>, algorithm: Algorithm) -> Option<Result<Found, AuthError>> {
+    fn look_up(
+        &self,
+        fetched: &Fetched,
+        kid: Option<&str>,
+        algorithm: Algorithm,
+    ) -> Option<Result<Found, AuthError>> {
         match fetched.set.choose(kid, algorithm) {
-            Choice::Key(key) => Some(Ok(Found { key: key.clone(), until: fetched.at + self.timing.max_age })),
+            Choice::Key(key) => {
+                Some(Ok(Found { key: key.clone(), until: fetched.at + self.timing.max_age }))
+            }
             Choice::Mismatch => Some(Err(AuthError::KeyMismatch {
                 issuer: self.issuer.config.issuer.clone(),
                 kid: kid.map(shown).unwrap_or_default(),
@@ -144,7 +161,8 @@ impl IssuerKeys {
         let turn = Arc::clone(&self.flight).lock_owned().await;
         let state = self.state();
         if state.attempts == seen && self.is_due(&state) {
-            // In a task of its own: a caller who hangs up must neither stop the fetch nor use up the interval.
+            // In a task of its own: a caller who hangs up must neither stop the fetch nor use up
+            // the interval.
             if let Err(error) = tokio::spawn(Arc::clone(self).fetch(turn)).await {
                 tracing::error!(issuer = self.issuer.config.issuer, %error, "fetching keys was aborted");
             }
@@ -162,9 +180,12 @@ impl IssuerKeys {
     async fn fetch(self: Arc<Self>, _turn: OwnedMutexGuard<()>) {
         let began = Instant::now();
         self.update(|state| state.last_attempt = Some(began));
-        let fetched = tokio::time::timeout(self.timing.fetch, discovery::fetch_keys(&self.client, &self.issuer))
-            .await
-            .unwrap_or_else(|_| Err("timed out".to_owned()));
+        let fetched = tokio::time::timeout(
+            self.timing.fetch,
+            discovery::fetch_keys(&self.client, &self.issuer),
+        )
+        .await
+        .unwrap_or_else(|_| Err("timed out".to_owned()));
         let issuer = self.issuer.config.issuer.as_str();
         match &fetched {
             Ok(set) => tracing::debug!(issuer, keys = set.len(), "keys fetched"),
@@ -183,7 +204,10 @@ impl IssuerKeys {
     }
 
     fn is_due(&self, state: &State) -> bool {
-        let interval = if state.keys.is_some() { self.timing.min_interval } else { self.timing.min_interval_empty };
+        let usable =
+            state.keys.as_ref().is_some_and(|fetched| fetched.at.elapsed() < self.timing.max_stale);
+        let interval =
+            if usable { self.timing.min_interval } else { self.timing.min_interval_empty };
         state.last_attempt.is_none_or(|last| last.elapsed() >= interval)
     }
 

@@ -1,15 +1,17 @@
 //! One way to know a caller, used by every door.
 //!
-//! A [`Verifier`] turns a bearer token into a [`Principal`], or into an [`AuthError`] that says what was wrong and
-//! what to do. It accepts two kinds of token: JWTs of configured OIDC issuers (keys found by discovery and JWKS), and
-//! JWTs that a configured machine signed itself with its Ed25519 key ([`MachineKey`] makes those).
+//! A [`Verifier`] turns a bearer token into a [`Principal`], or into an [`AuthError`] that says
+//! what was wrong and what to do. It accepts two kinds of token: JWTs of configured OIDC issuers
+//! (keys found by discovery and JWKS), and JWTs that a configured machine signed itself with its
+//! Ed25519 key ([`MachineKey`] makes those).
 //!
-//! What always holds: `iss` is matched exactly, `aud` must name the door that asks, `exp` is required, the algorithm
-//! comes from the issuer's pinned list and fits the key, and `none` and shared-secret algorithms do not exist here.
-//! No token, and no key, is ever part of an error or a log line; foreign text in them is escaped and cut.
+//! What always holds: `iss` is matched exactly, `aud` must name the door that asks, `exp` is
+//! required, the algorithm comes from the issuer's pinned list and fits the key, and `none` and
+//! shared-secret algorithms do not exist here. No token, and no key, is ever part of an error or a
+//! log line; foreign text in them is escaped and cut.
 //!
-//! Sources: RFC 7515, 7517, 7518, 7519, 8725 (JWT), RFC 6750 (Bearer), RFC 9728 (resource metadata), RFC 8414 and
-//! OpenID Connect Discovery 1.0.
+//! Sources: RFC 7515, 7517, 7518, 7519, 8725 (JWT), RFC 6750 (Bearer), RFC 9728 (resource
+//! metadata), RFC 8414 and OpenID Connect Discovery 1.0.
 
 mod bearer;
 mod claims;
@@ -32,7 +34,9 @@ pub use config::{Algorithm, ConfigError, IdentityConfig, IssuerConfig, MachineCo
 pub use error::AuthError;
 pub use machine::{MachineKey, MintError};
 pub use principal::{Principal, PrincipalKind};
-pub use resource_metadata::{challenge, protected_resource_metadata, protected_resource_metadata_url};
+pub use resource_metadata::{
+    challenge, protected_resource_metadata, protected_resource_metadata_url,
+};
 pub use token::MAX_TOKEN_BYTES;
 pub use verifier::Verifier;
 

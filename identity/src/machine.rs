@@ -1,7 +1,9 @@
-//! Machines that sign their own tokens: an Ed25519 key in the configuration of the door, no issuer in between.
+//! Machines that sign their own tokens: an Ed25519 key in the configuration of the door, no issuer
+//! in between.
 //!
-//! The token is a JWT with `alg` EdDSA, `iss` = `sub` = the machine's name, `aud` the door, `iat`, `exp` and `jti`; `kid` is
-//! the first 8 bytes of SHA-256 of the public key, in hex, and tells two keys of one machine apart while one is replaced.
+//! The token is a JWT with `alg` EdDSA, `iss` = `sub` = the machine's name, `aud` the door, `iat`,
+//! `exp` and `jti`; `kid` is the first 8 bytes of SHA-256 of the public key, in hex, and tells two
+//! keys of one machine apart while one is replaced.
 
 use std::collections::{BTreeSet, HashMap};
 use std::fmt;
@@ -32,7 +34,8 @@ const MAX_LIFETIME_SECONDS: u64 = 900;
 /// Tokens kept, one per door.
 const MAX_AUDIENCES: usize = 64;
 
-/// The key with which this process calls doors that list it. Cheap to clone; wiped when the last clone is dropped.
+/// The key with which this process calls doors that list it. Cheap to clone; wiped when the last
+/// clone is dropped.
 #[derive(Clone)]
 pub struct MachineKey(Arc<Inner>);
 
@@ -60,7 +63,8 @@ pub enum MintError {
 }
 
 impl MachineKey {
-    /// The identity `name` (as in the door's configuration) with the Ed25519 key of `seed` (RFC 8032's private key).
+    /// The identity `name` (as in the door's configuration) with the Ed25519 key of `seed` (RFC
+    /// 8032's private key).
     pub fn new(name: &str, seed: &[u8; 32]) -> Self {
         let key = SigningKey::from_bytes(seed);
         MachineKey(Arc::new(Inner { name: name.to_owned(), key, minted: Mutex::default() }))
@@ -76,7 +80,8 @@ impl MachineKey {
         vkey::format(&self.0.name, self.0.key.verifying_key().as_bytes())
     }
 
-    /// A token for the door `audience`: good for 5 minutes when new, for at least 1 when handed out again.
+    /// A token for the door `audience`: good for 5 minutes when new, for at least 1 when handed out
+    /// again.
     ///
     /// # Errors
     /// When the host has no randomness or no clock.
@@ -98,7 +103,10 @@ impl MachineKey {
         let token = self.mint(audience, now, expires_at)?;
         minted.retain(|_, known| now < known.renew_at);
         if minted.len() < MAX_AUDIENCES {
-            let kept = Minted { token: Zeroizing::new(token.clone()), renew_at: expires_at - RENEW_BEFORE_SECONDS };
+            let kept = Minted {
+                token: Zeroizing::new(token.clone()),
+                renew_at: expires_at - RENEW_BEFORE_SECONDS,
+            };
             minted.insert(audience.to_owned(), kept);
         }
         Ok(token)
@@ -106,7 +114,8 @@ impl MachineKey {
 
     fn mint(&self, audience: &str, now: u64, expires_at: u64) -> Result<String, MintError> {
         let mut token_id = [0; 16];
-        getrandom::fill(&mut token_id).map_err(|error| MintError::NoRandomness(error.to_string()))?;
+        getrandom::fill(&mut token_id)
+            .map_err(|error| MintError::NoRandomness(error.to_string()))?;
         let kid = key_id(self.0.key.verifying_key().as_bytes());
         let header = json!({"alg": "EdDSA", "typ": "JWT", "kid": kid});
         let claims = json!({
@@ -172,7 +181,9 @@ impl Machines {
             return Err(AuthError::Malformed("`sub` of a machine's token must equal its `iss`"));
         }
         let validity = Validity::of(&token.claims)?;
-        if validity.expires_at > now.saturating_add(MAX_LIFETIME_SECONDS).saturating_add(leeway_seconds) {
+        if validity.expires_at
+            > now.saturating_add(MAX_LIFETIME_SECONDS).saturating_add(leeway_seconds)
+        {
             return Err(AuthError::LifetimeTooLong { limit_seconds: MAX_LIFETIME_SECONDS });
         }
         let principal = Principal {
@@ -191,10 +202,18 @@ impl Machines {
     }
 
     fn choose(&self, name: &str, kid: Option<&str>) -> Result<&Listed, AuthError> {
-        let mut keys = self.0.get(name).into_iter().flatten().filter(|key| kid.is_none_or(|kid| key.key_id == kid));
+        let mut keys = self
+            .0
+            .get(name)
+            .into_iter()
+            .flatten()
+            .filter(|key| kid.is_none_or(|kid| key.key_id == kid));
         match (keys.next(), keys.next()) {
             (Some(only), None) => Ok(only),
-            _ => Err(AuthError::UnknownKey { issuer: name.to_owned(), kid: kid.map(shown).unwrap_or_default() }),
+            _ => Err(AuthError::UnknownKey {
+                issuer: name.to_owned(),
+                kid: kid.map(shown).unwrap_or_default(),
+            }),
         }
     }
 }

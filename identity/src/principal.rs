@@ -7,7 +7,8 @@ use serde_json::{Map, Value};
 
 /// A caller that was verified, or the one caller that was not: [`Principal::unauthenticated`].
 ///
-/// All text is the issuer's and so foreign: escape it where it is shown. Its size is bounded by the token's.
+/// All text is the issuer's and so foreign: escape it where it is shown. Its size is bounded by the
+/// token's.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Principal {
     /// `iss`; the name of a machine that signed its own token; empty when unauthenticated.
@@ -38,9 +39,9 @@ pub struct Principal {
     pub token_id: Option<String>,
     /// `alg` of the header, such as `ES256`; empty when unauthenticated.
     pub algorithm: String,
-    /// The claims that were used or that say how the caller signed in: `iss`, `sub`, `aud`, `azp`, `client_id`, the
-    /// groups, roles, scope and kind claims (under the name as configured), `scp`, `exp`, `nbf`, `iat`, `jti`,
-    /// `auth_time`, `acr`, `amr`. All others are left out.
+    /// The claims that were used or that say how the caller signed in: `iss`, `sub`, `aud`, `azp`,
+    /// `client_id`, the groups, roles, scope and kind claims (under the name as configured), `scp`,
+    /// `exp`, `nbf`, `iat`, `jti`, `auth_time`, `acr`, `amr`. All others are left out.
     pub claims: Map<String, Value>,
 }
 

@@ -1,4 +1,5 @@
-//! What a door tells a client that has no (good) token: the RFC 6750 challenge and the RFC 9728 document.
+//! What a door tells a client that has no (good) token: the RFC 6750 challenge and the RFC 9728
+//! document.
 
 use std::fmt::Write as _;
 
@@ -7,11 +8,16 @@ use url::Url;
 
 /// The value of `WWW-Authenticate`: RFC 6750 section 3, with RFC 9728's `resource_metadata`.
 ///
-/// `error` is `(invalid_token | insufficient_scope, description)`; leave it out when no token was sent. The result is
-/// always one line of ASCII with valid quoted strings: characters that the RFCs forbid are percent-encoded in the URL
-/// and replaced in scope and description.
-pub fn challenge(resource_metadata_url: &str, scope: Option<&str>, error: Option<(&str, &str)>) -> String {
-    let mut header = format!("Bearer resource_metadata=\"{}\"", quotable_url(resource_metadata_url));
+/// `error` is `(invalid_token | insufficient_scope, description)`; leave it out when no token was
+/// sent. The result is always one line of ASCII with valid quoted strings: characters that the RFCs
+/// forbid are percent-encoded in the URL and replaced in scope and description.
+pub fn challenge(
+    resource_metadata_url: &str,
+    scope: Option<&str>,
+    error: Option<(&str, &str)>,
+) -> String {
+    let mut header =
+        format!("Bearer resource_metadata=\"{}\"", quotable_url(resource_metadata_url));
     let mut push = |name: &str, value: &str| {
         if !value.is_empty() {
             header.push_str(", ");
@@ -33,7 +39,11 @@ pub fn challenge(resource_metadata_url: &str, scope: Option<&str>, error: Option
 }
 
 /// The RFC 9728 section 2 document of a protected resource, to be served as `application/json`.
-pub fn protected_resource_metadata(resource: &str, authorization_servers: &[&str], scopes: &[&str]) -> Value {
+pub fn protected_resource_metadata(
+    resource: &str,
+    authorization_servers: &[&str],
+    scopes: &[&str],
+) -> Value {
     let mut document = json!({
         "resource": resource,
         "authorization_servers": authorization_servers,
@@ -45,10 +55,11 @@ pub fn protected_resource_metadata(resource: &str, authorization_servers: &[&str
     document
 }
 
-/// Where RFC 9728 section 3.1 puts that document: `/.well-known/oauth-protected-resource` between the host and the
-/// path of `resource`. None when `resource` is not an http(s) URL.
+/// Where RFC 9728 section 3.1 puts that document: `/.well-known/oauth-protected-resource` between
+/// the host and the path of `resource`. None when `resource` is not an http(s) URL.
 pub fn protected_resource_metadata_url(resource: &str) -> Option<String> {
-    let mut url = Url::parse(resource).ok().filter(|url| matches!(url.scheme(), "http" | "https"))?;
+    let mut url =
+        Url::parse(resource).ok().filter(|url| matches!(url.scheme(), "http" | "https"))?;
     let path = format!("/.well-known/oauth-protected-resource{}", url.path().trim_end_matches('/'));
     url.set_path(&path);
     url.set_fragment(None);
@@ -90,7 +101,11 @@ mod tests {
     #[test]
     fn challenge_of_a_missing_token() {
         assert_eq!(
-            challenge("https://gw.example/.well-known/oauth-protected-resource/mcp/db", Some("mcp:call  mcp:list"), None),
+            challenge(
+                "https://gw.example/.well-known/oauth-protected-resource/mcp/db",
+                Some("mcp:call  mcp:list"),
+                None
+            ),
             "Bearer resource_metadata=\"https://gw.example/.well-known/oauth-protected-resource/mcp/db\", \
              scope=\"mcp:call mcp:list\""
         );
@@ -99,7 +114,11 @@ mod tests {
     #[test]
     fn challenge_quotes_what_could_break_out() {
         assert_eq!(
-            challenge("https://h/a\"b\\c d\r\né", Some("a\"b"), Some(("invalid_token", "bad \"x\"\\ \r\nSet-Cookie: é"))),
+            challenge(
+                "https://h/a\"b\\c d\r\né",
+                Some("a\"b"),
+                Some(("invalid_token", "bad \"x\"\\ \r\nSet-Cookie: é"))
+            ),
             "Bearer resource_metadata=\"https://h/a%22b%5Cc%20d%0D%0A%C3%A9\", scope=\"a'b\", error=\"invalid_token\", \
              error_description=\"bad 'x'/ ??Set-Cookie: ?\""
         );
@@ -108,7 +127,11 @@ mod tests {
     #[test]
     fn metadata_document_and_its_place() {
         assert_eq!(
-            protected_resource_metadata("https://gw.example/mcp/db", &["https://idp.example"], &["mcp:call"]),
+            protected_resource_metadata(
+                "https://gw.example/mcp/db",
+                &["https://idp.example"],
+                &["mcp:call"]
+            ),
             json!({"resource": "https://gw.example/mcp/db", "authorization_servers": ["https://idp.example"],
                    "bearer_methods_supported": ["header"], "scopes_supported": ["mcp:call"]})
         );

@@ -5,7 +5,7 @@ use std::fmt;
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde::Deserialize;
-use serde::de::{Deserializer, Error as _, IgnoredAny, MapAccess, Visitor};
+use serde::de::{Deserializer, Error as _, MapAccess, Visitor};
 use serde_json::{Map, Value};
 
 use crate::config::Algorithm;
@@ -38,9 +38,13 @@ impl<'a> UnverifiedToken<'a> {
         if payload.contains('.') {
             return Err(not_three);
         }
-        let header: Header = json_part(header, "its header is not base64url of a JSON object with unique names")?;
+        let header = Header::read(object(
+            header,
+            "its header is not base64url of a JSON object with unique names",
+        )?)?;
         let algorithm = header.accepted()?;
-        let UniqueObject(claims) = json_part(payload, "its payload is not base64url of a JSON object with unique names")?;
+        let claims =
+            object(payload, "its payload is not base64url of a JSON object with unique names")?;
         Ok(UnverifiedToken {
             alg: header.alg,
             algorithm,
@@ -52,19 +56,26 @@ impl<'a> UnverifiedToken<'a> {
     }
 }
 
-#[derive(Deserialize)]
 struct Header {
-    #[serde(default)]
     alg: String,
-    #[serde(default)]
     kid: Option<String>,
-    #[serde(default)]
     typ: Option<String>,
-    #[serde(default, deserialize_with = "is_present")]
     crit: bool,
 }
 
 impl Header {
+    fn read(mut members: Map<String, Value>) -> Result<Header, AuthError> {
+        let mut text = |name| match members.remove(name) {
+            None => Ok(None),
+            Some(Value::String(text)) => Ok(Some(text)),
+            Some(_) => {
+                Err(AuthError::Malformed("`alg`, `kid` and `typ` of its header must be strings"))
+            }
+        };
+        let (alg, kid, typ) = (text("alg")?.unwrap_or_default(), text("kid")?, text("typ")?);
+        Ok(Header { alg, kid, typ, crit: members.contains_key("crit") })
+    }
+
     fn accepted(&self) -> Result<Algorithm, AuthError> {
         let Some(algorithm) = Algorithm::from_header(&self.alg) else {
             return Err(AuthError::AlgorithmNotAllowed { algorithm: shown(&self.alg) });
@@ -72,23 +83,26 @@ impl Header {
         if self.crit {
             return Err(AuthError::CriticalHeader);
         }
-        // RFC 8725 section 3.11: a logout token or a DPoP proof of the same issuer is no access token.
+        // RFC 8725 section 3.11: a logout token or a DPoP proof of the same issuer is no access
+        // token.
         let typ = self.typ.as_deref().unwrap_or("JWT");
-        if !["JWT", "at+jwt", "application/at+jwt"].iter().any(|accepted| typ.eq_ignore_ascii_case(accepted)) {
-            return Err(AuthError::Malformed("its `typ` is not that of an access token (`JWT` or `at+jwt`)"));
+        if !["JWT", "at+jwt", "application/at+jwt"]
+            .iter()
+            .any(|accepted| typ.eq_ignore_ascii_case(accepted))
+        {
+            return Err(AuthError::Malformed(
+                "its `typ` is not that of an access token (`JWT` or `at+jwt`)",
+            ));
         }
         Ok(algorithm)
     }
 }
 
-fn json_part<T: for<'de> Deserialize<'de>>(part: &str, problem: &'static str) -> Result<T, AuthError> {
+fn object(part: &str, problem: &'static str) -> Result<Map<String, Value>, AuthError> {
     let bytes = URL_SAFE_NO_PAD.decode(part).map_err(|_| AuthError::Malformed(problem))?;
-    serde_json::from_slice(&bytes).map_err(|_| AuthError::Malformed(problem))
-}
-
-/// A member that is there, whatever its value, `null` included.
-fn is_present<'de, D: Deserializer<'de>>(deserializer: D) -> Result<bool, D::Error> {
-    IgnoredAny::deserialize(deserializer).map(|_| true)
+    let UniqueObject(members) =
+        serde_json::from_slice(&bytes).map_err(|_| AuthError::Malformed(problem))?;
+    Ok(members)
 }
 
 /// A JSON object whose names are unique: RFC 7519 section 4 lets parsers differ on the others.
@@ -166,7 +180,16 @@ mod tests {
         }
         let good = token(r#"{"alg":"ES256"}"#, "{}");
         let (two, _) = good.rsplit_once('.').unwrap();
-        for bad in [two, &format!("{good}.x"), "", ".", "..", "...", &format!("={good}"), &good.replacen('.', "=.", 1)] {
+        for bad in [
+            two,
+            &format!("{good}.x"),
+            "",
+            ".",
+            "..",
+            "...",
+            &format!("={good}"),
+            &good.replacen('.', "=.", 1),
+        ] {
             assert_eq!(code(bad), "token_malformed", "{bad}");
         }
         assert_eq!(code(&"a".repeat(MAX_TOKEN_BYTES + 1)), "token_too_long");

@@ -1,7 +1,9 @@
-//! Tokens that were verified a moment ago, so that a session's next call costs a hash and not a signature.
+//! Tokens that were verified a moment ago, so that a session's next call costs a hash and not a
+//! signature.
 //!
-//! Holds no token: an entry is found by SHA-256 over token and audience. An entry lasts as long as the keys that verified
-//! it, so a key that the issuer withdraws stops counting as it would without this cache; times are checked at each use.
+//! Holds no token: an entry is found by SHA-256 over token and audience. An entry lasts as long as
+//! the keys that verified it, so a key that the issuer withdraws stops counting as it would without
+//! this cache; times are checked at each use.
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -21,7 +23,14 @@ pub(crate) struct TokenDigest([u8; 32]);
 impl TokenDigest {
     pub(crate) fn of(token: &str, audience: &str) -> TokenDigest {
         let length = (token.len() as u64).to_be_bytes();
-        TokenDigest(Sha256::new().chain_update(length).chain_update(token).chain_update(audience).finalize().into())
+        TokenDigest(
+            Sha256::new()
+                .chain_update(length)
+                .chain_update(token)
+                .chain_update(audience)
+                .finalize()
+                .into(),
+        )
     }
 }
 

@@ -27,7 +27,8 @@ struct Inner {
 }
 
 impl Verifier {
-    /// A verifier for the configured issuers and machines. Fetches nothing yet; see [`Verifier::warm`].
+    /// A verifier for the configured issuers and machines. Fetches nothing yet; see
+    /// [`Verifier::warm`].
     ///
     /// # Errors
     /// Every mistake in the configuration, at once.
@@ -37,19 +38,28 @@ impl Verifier {
 
     pub(crate) fn with_timing(config: IdentityConfig, timing: Timing) -> Result<Self, ConfigError> {
         let config = config.parse()?;
-        let issuers: Result<Vec<_>, String> =
-            config.issuers.into_iter().map(|issuer| IssuerKeys::new(issuer, timing).map(Arc::new)).collect();
-        let issuers =
-            issuers.map_err(|reason| ConfigError { problems: vec![format!("no HTTP client: {reason}")] })?;
+        let issuers: Result<Vec<_>, String> = config
+            .issuers
+            .into_iter()
+            .map(|issuer| IssuerKeys::new(issuer, timing).map(Arc::new))
+            .collect();
+        let issuers = issuers.map_err(|reason| ConfigError {
+            problems: vec![format!("no HTTP client: {reason}")],
+        })?;
         let machines = Machines::new(config.machines);
         let verified = VerifiedTokens::default();
-        Ok(Verifier(Arc::new(Inner { issuers, machines, leeway_seconds: config.leeway_seconds, verified })))
+        Ok(Verifier(Arc::new(Inner {
+            issuers,
+            machines,
+            leeway_seconds: config.leeway_seconds,
+            verified,
+        })))
     }
 
     /// The caller behind `bearer`, for the door whose canonical URI is `audience`.
     ///
-    /// May wait for the issuer's keys: at most 10 s, and only when none that may be used are cached or the token names an
-    /// unknown key. Must run within a Tokio runtime.
+    /// May wait for the issuer's keys: at most 10 s, and only when none that may be used are cached
+    /// or the token names an unknown key. Must run within a Tokio runtime.
     ///
     /// # Errors
     /// Why the token is refused; retryable only when the issuer's keys cannot be had.
@@ -67,21 +77,23 @@ impl Verifier {
             return Err(AuthError::TooLong { size: bearer.len(), limit: MAX_TOKEN_BYTES });
         }
         let digest = TokenDigest::of(bearer, audience);
-        let verified = match self.0.verified.find(&digest) {
-            Some(verified) => verified,
-            None => self.verify(bearer, audience, now).await?,
-        };
+        if let Some(known) = self.0.verified.find(&digest) {
+            known.validity.check(now, self.0.leeway_seconds)?;
+            return Ok(Principal::clone(&known.principal));
+        }
+        let verified = self.verify(bearer, audience, now).await?;
         verified.validity.check(now, self.0.leeway_seconds)?;
         let principal = Principal::clone(&verified.principal);
         self.0.verified.insert(digest, verified);
         Ok(principal)
     }
 
-    /// Fetches the keys of all issuers at once, so that the first caller need not wait. Failures are logged and tried
-    /// again when a token comes.
+    /// Fetches the keys of all issuers at once, so that the first caller need not wait. Failures
+    /// are logged and tried again when a token comes.
     pub async fn warm(&self) {
         let mut fetches = JoinSet::new();
-        for issuer in self.0.issuers.iter().cloned() {
+        for issuer in &self.0.issuers {
+            let issuer = Arc::clone(issuer);
             fetches.spawn(async move { issuer.warm().await });
         }
         fetches.join_all().await;
@@ -99,7 +111,8 @@ impl Verifier {
         if self.0.machines.knows(issuer) {
             return self.0.machines.verify(&token, issuer, audience, now, self.0.leeway_seconds);
         }
-        let Some(keys) = self.0.issuers.iter().find(|keys| keys.issuer.config.issuer == issuer) else {
+        let Some(keys) = self.0.issuers.iter().find(|keys| keys.issuer.config.issuer == issuer)
+        else {
             return Err(AuthError::WrongIssuer { got: shown(issuer) });
         };
         let config = &keys.issuer.config;
@@ -119,11 +132,14 @@ impl Verifier {
 
 impl std::fmt::Debug for Verifier {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Verifier").field("issuers", &self.issuers().collect::<Vec<_>>()).finish_non_exhaustive()
+        f.debug_struct("Verifier")
+            .field("issuers", &self.issuers().collect::<Vec<_>>())
+            .finish_non_exhaustive()
     }
 }
 
-/// Unix seconds. A clock before 1970 reads as the end of time, so that every token is expired, not eternal.
+/// Unix seconds. A clock before 1970 reads as the end of time, so that every token is expired, not
+/// eternal.
 pub(crate) fn unix_now() -> u64 {
     SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or(Duration::MAX).as_secs()
 }

@@ -8,9 +8,11 @@ use sha2::{Digest, Sha256};
 
 const ED25519: u8 = 0x01;
 
-/// The Ed25519 key of a vkey, or what is wrong with it. Weak (small-order) keys are refused: anyone could sign for them.
+/// The Ed25519 key of a vkey, or what is wrong with it. Weak (small-order) keys are refused: anyone
+/// could sign for them.
 pub(crate) fn parse(vkey: &str) -> Result<[u8; 32], &'static str> {
-    const SHAPE: &str = "is not a verifier key: paste the line `name+id+base64` that `exhibit keygen` printed";
+    const SHAPE: &str =
+        "is not a verifier key: paste the line `name+id+base64` that `exhibit keygen` printed";
     let mut parts = vkey.splitn(3, '+');
     let (Some(name), Some(id), Some(encoded)) = (parts.next(), parts.next(), parts.next()) else {
         return Err(SHAPE);
@@ -37,7 +39,11 @@ pub(crate) fn format(name: &str, key: &[u8; 32]) -> String {
 }
 
 fn key_id(name: &str, key: &[u8; 32]) -> String {
-    let digest = Sha256::new().chain_update(name).chain_update([b'\n', ED25519]).chain_update(key).finalize();
+    let digest = Sha256::new()
+        .chain_update(name)
+        .chain_update([b'\n', ED25519])
+        .chain_update(key)
+        .finalize();
     hex::encode(&digest[..4])
 }
 
@@ -45,14 +51,19 @@ fn key_id(name: &str, key: &[u8; 32]) -> String {
 mod tests {
     use super::*;
 
-    /// The example of the C2SP signed-note specification.
-    const EXAMPLE: &str = "example.com/foo+530a903c+AekyeS7pvkxx2yblXeWJgzC6sPvSrGV4BQgBtqhaGdEH";
+    /// Verifier keys in public use: of the Go checksum database, and of the Go `note` package's
+    /// documentation.
+    const PUBLIC: [&str; 2] = [
+        "sum.golang.org+033de0ae+Ac4zctda0e5eza+HJyk9SxEdh+s3Ux18htTTAD8OuAn8",
+        "PeterNeumann+c74f20a3+ARpc2QcUPDhMQegwxbzhKqiBfsVkmqq/LDE4izWy10TW",
+    ];
 
     #[test]
     fn reads_and_writes_vkeys() {
-        let key = ed25519_dalek::SigningKey::from_bytes(&[7; 32]).verifying_key().to_bytes();
-        let vkey = format("q.example/1", &key);
-        assert_eq!(parse(&vkey), Ok(key));
+        for vkey in PUBLIC {
+            let (name, _) = vkey.split_once('+').unwrap();
+            assert_eq!(format(name, &parse(vkey).unwrap()), vkey);
+        }
     }
 
     #[test]

@@ -35,6 +35,8 @@ pub struct StoredChain {
     pub head: ChainHead,
     /// Where that event stands.
     pub leaf_index: LeafIndex,
+    /// Digest of the policy snapshot that this epoch activated last.
+    pub active_snapshot: Option<[u8; 32]>,
     /// The recorder forked this chain and may not append any more.
     pub suspended: bool,
 }
@@ -113,7 +115,8 @@ pub trait Store: Send + Sync + 'static {
     fn entries(&self, from: LeafIndex, count: usize, bytes: usize)
     -> Result<Vec<Bytes>, StoreError>;
 
-    /// Opened disclosures of the leaves `[from, end)`, in order; erased ones are absent.
+    /// Opened disclosures of the leaves `[from, end)`, in order, whole leaves until about `bytes` are reached
+    /// but at least one leaf; with the index up to which they are complete. Erased ones are absent.
     ///
     /// # Errors
     /// [`StoreError`].
@@ -121,7 +124,8 @@ pub trait Store: Send + Sync + 'static {
         &self,
         from: LeafIndex,
         end: LeafIndex,
-    ) -> Result<Vec<(LeafIndex, Opening)>, StoreError>;
+        bytes: usize,
+    ) -> Result<(Vec<(LeafIndex, Opening)>, LeafIndex), StoreError>;
 
     /// A full hash tile (256 × 32 bytes); `None` while it is not full.
     ///

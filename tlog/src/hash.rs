@@ -62,7 +62,7 @@ pub fn node_hash(left: &Hash, right: &Hash) -> Hash {
     Hash(Sha256::digest(input).into())
 }
 
-/// Why bytes or text are not a [`Hash`].
+/// Why bytes or text are not a [`Hash`](struct@Hash).
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum HashParseError {
     /// The byte string is not 32 bytes long.

@@ -37,8 +37,8 @@ pub struct TlogProof {
 }
 
 impl TlogProof {
-    /// Reads the file format, strictly. The checkpoint must be a well-formed note; no signature
-    /// and no hash is checked here.
+    /// Reads the file format, strictly. The checkpoint must be well-formed; no signature and no
+    /// hash is checked here.
     ///
     /// # Errors
     /// When anything differs from the format.
@@ -62,7 +62,7 @@ impl TlogProof {
         let index = LeafIndex(index.ok_or(TlogProofError::Index { line: lines.number() })?);
         let hashes = parse_path(&mut lines)?;
         let checkpoint = lines.rest().to_owned();
-        Note::parse(&checkpoint).map_err(CheckpointError::Note)?;
+        Checkpoint::parse_text(Note::parse(&checkpoint)?.text())?;
         Ok(Self { extra, index, hashes, checkpoint })
     }
 

@@ -48,13 +48,14 @@ pub(super) fn chain_key(chain: &StoredChain) -> Vec<u8> {
     [&chain.epoch.0[..], chain.recorder_id.as_bytes()].concat()
 }
 
-/// sequence u64, hash 32, leaf index u64, suspended u8
+/// sequence u64, hash 32, leaf index u64, suspended u8, then the active snapshot's digest (32) or nothing
 pub(super) fn chain_value(chain: &StoredChain) -> Vec<u8> {
-    let mut value = Vec::with_capacity(49);
+    let mut value = Vec::with_capacity(81);
     value.extend(chain.head.sequence.to_be_bytes());
     value.extend(chain.head.hash);
     value.extend(chain.leaf_index.0.to_be_bytes());
     value.push(u8::from(chain.suspended));
+    value.extend(chain.active_snapshot.iter().flatten());
     value
 }
 
@@ -62,11 +63,16 @@ pub(super) fn parse_chain(key: &[u8], value: &[u8]) -> Result<StoredChain, Store
     let parsed = (|| {
         let epoch = Id::from_slice(key.get(..16)?)?;
         let recorder_id = std::str::from_utf8(key.get(16..)?).ok()?.to_owned();
-        let value: &[u8; 49] = value.try_into().ok()?;
+        let (fixed, snapshot) = value.split_first_chunk::<49>()?;
+        let active_snapshot = match snapshot {
+            [] => None,
+            digest => Some(digest.try_into().ok()?),
+        };
         let head =
-            ChainHead { sequence: read_u64(value, 0)?, hash: value.get(8..40)?.try_into().ok()? };
-        let leaf_index = LeafIndex(read_u64(value, 40)?);
-        Some(StoredChain { recorder_id, epoch, head, leaf_index, suspended: value[48] != 0 })
+            ChainHead { sequence: read_u64(fixed, 0)?, hash: fixed.get(8..40)?.try_into().ok()? };
+        let leaf_index = LeafIndex(read_u64(fixed, 40)?);
+        let suspended = fixed[48] != 0;
+        Some(StoredChain { recorder_id, epoch, head, leaf_index, active_snapshot, suspended })
     })();
     parsed.ok_or_else(|| damaged("a chain head", key))
 }

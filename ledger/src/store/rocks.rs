@@ -120,7 +120,8 @@ impl Store for RocksStore {
         &self,
         from: LeafIndex,
         end: LeafIndex,
-    ) -> Result<Vec<(LeafIndex, Opening)>, StoreError> {
+        bytes: usize,
+    ) -> Result<(Vec<(LeafIndex, Opening)>, LeafIndex), StoreError> {
         let mut read = ReadOptions::default();
         read.set_verify_checksums(true);
         read.set_iterate_upper_bound(entry_key(end));
@@ -131,13 +132,19 @@ impl Store for RocksStore {
             IteratorMode::From(&start, Direction::Forward),
         );
         let mut openings = Vec::new();
+        let mut sum = 0;
         for item in iterator {
             let (key, sealed) = item.map_err(|error| engine_error(&self.path, &error))?;
             let (index, slot) = keyspace::disclosure_place(&key)?;
+            sum += sealed.len();
+            let new_leaf = openings.last().is_some_and(|(last, _)| *last != index);
+            if sum > bytes && new_leaf {
+                return Ok((openings, index));
+            }
             let opened = vault::open(&sealed, slot, |id| self.disclosure_key(id))?;
             openings.extend(opened.map(|opening| (index, opening)));
         }
-        Ok(openings)
+        Ok((openings, end))
     }
 
     fn tile(&self, level: u8, index: u64) -> Result<Option<Vec<u8>>, StoreError> {

@@ -117,7 +117,8 @@ impl SecretKey {
         text.push_str(name);
         text.push_str(&format!("+{:08x}+", u32::from_be_bytes(self.public.id)));
         // The buffer has the length of the base64 of 33 bytes, and base64 is ASCII.
-        let written = STANDARD.encode_slice(typed.as_slice(), base64.as_mut_slice()).unwrap_or_default();
+        let written =
+            STANDARD.encode_slice(typed.as_slice(), base64.as_mut_slice()).unwrap_or_default();
         text.push_str(std::str::from_utf8(&base64[..written]).unwrap_or_default());
         text
     }

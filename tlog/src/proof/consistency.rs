@@ -9,7 +9,8 @@ use crate::source::NodeSource;
 
 /// The proof that the tree of size `old` is a prefix of the tree of size `new`, at most 65 hashes.
 ///
-/// It is empty when `old` is 0 or equals `new`.
+/// It is empty when `old` is 0 or equals `new`: what C2SP `tlog-witness` wants sent in these cases.
+/// [`verify_consistency`] does not take one from 0 to a larger tree.
 ///
 /// # Errors
 /// When `old > new`, or the source fails.
@@ -33,8 +34,9 @@ pub fn prove_consistency<S: NodeSource>(
 
 /// Checks that the tree with the old size and root is a prefix of the tree with the new ones.
 ///
-/// Nothing is a prefix of everything: for `old` 0 the proof must be empty and `old_root` the root
-/// of the empty tree, as C2SP `tlog-witness` has it; such a proof says nothing about `new_root`.
+/// The empty tree is a prefix of every tree, so from `old` 0 to a larger tree no proof says
+/// anything about `new_root`, and none is accepted here (RFC 9162, Section 2.1.4: `0 < first`). A
+/// caller that knows no older tree has nothing to verify and should not ask.
 ///
 /// # Errors
 /// When it does not follow from the proof.
@@ -72,7 +74,7 @@ pub fn verify_consistency(
     Ok(())
 }
 
-/// The cases in which no hash is needed: from nothing, and from a tree to itself.
+/// The cases that no hash could decide: from a tree to itself, and from nothing.
 fn verify_trivial(
     old: TreeSize,
     new: TreeSize,
@@ -80,6 +82,9 @@ fn verify_trivial(
     new_root: &Hash,
     proof: &[Hash],
 ) -> Result<(), ProofError> {
+    if old != new {
+        return Err(ProofError::FromEmptyTree { new });
+    }
     if !proof.is_empty() {
         return Err(ProofError::HashCount { expected: 0, actual: proof.len() });
     }
@@ -87,7 +92,7 @@ fn verify_trivial(
     if old.0 == 0 && *old_root != empty {
         return Err(ProofError::OldRootMismatch { expected: *old_root, computed: empty });
     }
-    if old == new && old_root != new_root {
+    if old_root != new_root {
         return Err(ProofError::RootMismatch { expected: *new_root, computed: *old_root });
     }
     Ok(())

@@ -65,6 +65,14 @@ pub enum ProofError {
         /// The newer size.
         new: TreeSize,
     },
+    /// The older tree is empty, the newer one is not: no proof could say anything.
+    #[error(
+        "nothing can be proved from the empty tree to one of size {new}: any tree continues it"
+    )]
+    FromEmptyTree {
+        /// The newer size.
+        new: TreeSize,
+    },
     /// Not `start ≤ end ≤ size`.
     #[error("the range {start}..{end} is not within a tree of size {size}")]
     RangeOutOfTree {

@@ -1,0 +1,84 @@
+//! `exhibit fsck`: check a stopped ledger's folder.
+
+use std::path::PathBuf;
+
+use clap::Args;
+use indicatif::{ProgressBar, ProgressStyle};
+use tlog::VerifyingKey;
+
+use crate::failure::Failure;
+
+#[derive(Debug, Args)]
+pub(crate) struct Fsck {
+    /// The ledger's data folder; the ledger must not be running
+    data_dir: PathBuf,
+    /// vkey of the log
+    #[arg(long, value_name = "VKEY")]
+    log: String,
+    /// vkey of a recorder whose seals are verified; once for each
+    #[arg(long, value_name = "VKEY")]
+    recorder: Vec<String>,
+}
+
+impl Fsck {
+    pub(crate) fn run(self, json: bool) -> Result<(), Failure> {
+        let key = |vkey: &String| {
+            VerifyingKey::parse(vkey)
+                .map_err(|error| Failure::unusable("vkey", format!("{vkey:?}: {error}")))
+        };
+        let log = key(&self.log)?;
+        let recorders = self.recorder.iter().map(key).collect::<Result<Vec<_>, _>>()?;
+        if !self.data_dir.join("store").is_dir() {
+            let message = format!("{} holds no ledger", self.data_dir.display());
+            return Err(Failure::unusable("no_ledger", message));
+        }
+        // Drawn on stderr, and only on a terminal.
+        let bar = ProgressBar::new(0).with_style(
+            ProgressStyle::with_template("{bar:40} {pos}/{len} entries {per_sec} {eta}")
+                .unwrap_or_else(|_| ProgressStyle::default_bar()),
+        );
+        let report = ledger::fsck(&self.data_dir, &log, &recorders, &mut |done, all| {
+            bar.set_length(all);
+            bar.set_position(done);
+        })
+        .map_err(|error| Failure::failed("store", error))?;
+        let seconds = bar.elapsed().as_secs_f64();
+        bar.finish_and_clear();
+        if json {
+            println!("{}", as_json(&report));
+        } else {
+            print(&report, seconds);
+        }
+        if report.findings.is_empty() { Ok(()) } else { Err(Failure::reported()) }
+    }
+}
+
+fn print(report: &ledger::FsckReport, seconds: f64) {
+    println!("entries      {}", report.entries);
+    println!("disclosures  {} ({} erased)", report.disclosures, report.erased);
+    println!("tiles        {}", report.tiles);
+    println!("seals        {}", report.seals);
+    println!("rate         {:.0} entries/s", report.entries as f64 / seconds.max(1e-9));
+    for finding in &report.findings {
+        println!("FAIL         {finding}");
+    }
+    if report.findings.is_empty() {
+        println!("good");
+    }
+}
+
+fn as_json(report: &ledger::FsckReport) -> serde_json::Value {
+    let findings: Vec<_> = report
+        .findings
+        .iter()
+        .map(|finding| {
+            serde_json::json!({
+                "code": finding.code, "place": finding.place, "message": finding.message
+            })
+        })
+        .collect();
+    serde_json::json!({
+        "entries": report.entries, "disclosures": report.disclosures, "erased": report.erased,
+        "tiles": report.tiles, "seals": report.seals, "findings": findings
+    })
+}

@@ -1,0 +1,66 @@
+//! How the command ends when it does not end well: a message, a code for programs, an exit code.
+
+use std::process::ExitCode;
+
+/// Exit codes of `exhibit`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Exit {
+    /// The evidence or the check failed.
+    Failed = 1,
+    /// Unusable input, configuration or usage.
+    Unusable = 2,
+    /// A service could not be reached.
+    Unreachable = 3,
+}
+
+/// Why the command failed.
+#[derive(Debug)]
+pub(crate) struct Failure {
+    exit: Exit,
+    code: String,
+    message: String,
+    /// Everything to say has been said on stdout.
+    told: bool,
+}
+
+impl Failure {
+    pub(crate) fn failed(code: &str, message: impl std::fmt::Display) -> Self {
+        Self::new(Exit::Failed, code, message)
+    }
+
+    pub(crate) fn unusable(code: &str, message: impl std::fmt::Display) -> Self {
+        Self::new(Exit::Unusable, code, message)
+    }
+
+    pub(crate) fn unreachable(code: &str, message: impl std::fmt::Display) -> Self {
+        Self::new(Exit::Unreachable, code, message)
+    }
+
+    /// A check failed and its report stands on stdout already.
+    pub(crate) fn reported() -> Self {
+        Self { told: true, ..Self::new(Exit::Failed, "check_failed", "") }
+    }
+
+    fn new(exit: Exit, code: &str, message: impl std::fmt::Display) -> Self {
+        Self { exit, code: code.to_owned(), message: message.to_string(), told: false }
+    }
+
+    /// Prints the failure: a sentence on stderr, with `--json` an object on stdout as well.
+    pub(crate) fn report(self, json: bool) -> ExitCode {
+        if !self.told {
+            if json {
+                let error = serde_json::json!({
+                    "error": { "code": self.code, "message": self.message }
+                });
+                println!("{error}");
+            }
+            eprintln!("exhibit: {}", self.message);
+        }
+        ExitCode::from(self.exit as u8)
+    }
+}
+
+/// Local files that cannot be read or written are unusable input.
+pub(crate) fn file(path: &std::path::Path, error: &std::io::Error) -> Failure {
+    Failure::unusable("file", format!("{}: {error}", path.display()))
+}

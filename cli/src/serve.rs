@@ -1,0 +1,96 @@
+//! One port: HTTP/1.1, HTTP/2 and gRPC together, and a stop that lets what runs finish.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use axum::Router;
+use axum::extract::{ConnectInfo, Request};
+use axum::routing::get;
+use hyper::body::Incoming;
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use hyper_util::server::conn::auto::Builder;
+use hyper_util::server::graceful::GracefulShutdown;
+use metrics_exporter_prometheus::PrometheusHandle;
+use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
+use tower::Service;
+
+use crate::failure::Failure;
+
+/// A connection that does not answer pings for this long is closed: a peer that vanished frees its stream.
+const KEEP_ALIVE_INTERVAL: Duration = Duration::from_secs(5);
+const KEEP_ALIVE_TIMEOUT: Duration = Duration::from_secs(10);
+/// A request's head must have come by then.
+const HEADER_TIMEOUT: Duration = Duration::from_secs(30);
+/// What still runs after a stop is cut off then.
+const DRAIN_TIMEOUT: Duration = Duration::from_secs(15);
+const MAX_HTTP2_STREAMS: u32 = 1_024;
+const HTTP2_WINDOW_BYTES: u32 = 4 << 20;
+
+/// Binds an address; port 0 lets the system choose.
+pub(crate) async fn bind(address: SocketAddr) -> Result<(TcpListener, SocketAddr), Failure> {
+    let about =
+        |error: std::io::Error| Failure::unusable("listen", format!("cannot listen on {address}: {error}"));
+    let listener = TcpListener::bind(address).await.map_err(about)?;
+    let bound = listener.local_addr().map_err(about)?;
+    Ok((listener, bound))
+}
+
+/// Counters of the process.
+pub(crate) fn install_metrics() -> Option<PrometheusHandle> {
+    metrics_exporter_prometheus::PrometheusBuilder::new().install_recorder().ok()
+}
+
+/// Adds `/metrics`, in Prometheus' text format.
+pub(crate) fn with_metrics(router: Router, metrics: Option<PrometheusHandle>) -> Router {
+    match metrics {
+        Some(metrics) => router.route("/metrics", get(move || async move { metrics.render() })),
+        None => router,
+    }
+}
+
+/// Serves until `stop`, then waits for what runs, within a bound.
+pub(crate) async fn serve(listener: TcpListener, router: Router, stop: CancellationToken) {
+    let mut server = Builder::new(TokioExecutor::new());
+    server.http1().timer(TokioTimer::new()).header_read_timeout(HEADER_TIMEOUT);
+    server
+        .http2()
+        .timer(TokioTimer::new())
+        .keep_alive_interval(KEEP_ALIVE_INTERVAL)
+        .keep_alive_timeout(KEEP_ALIVE_TIMEOUT)
+        .max_concurrent_streams(MAX_HTTP2_STREAMS)
+        .initial_stream_window_size(HTTP2_WINDOW_BYTES)
+        .initial_connection_window_size(HTTP2_WINDOW_BYTES);
+    let graceful = GracefulShutdown::new();
+    loop {
+        let accepted = tokio::select! {
+            accepted = listener.accept() => accepted,
+            () = stop.cancelled() => break,
+        };
+        let Ok((stream, peer)) = accepted else {
+            // Out of file descriptors, or a connection that ended before it was taken: go on.
+            tokio::time::sleep(Duration::from_millis(50)).await;
+            continue;
+        };
+        if let Err(error) = stream.set_nodelay(true) {
+            tracing::debug!(%error, "TCP_NODELAY");
+        }
+        let router = router.clone();
+        let service = service_fn(move |mut request: Request<Incoming>| {
+            request.extensions_mut().insert(ConnectInfo(peer));
+            router.clone().call(request)
+        });
+        let connection = server.serve_connection_with_upgrades(TokioIo::new(stream), service);
+        let connection = graceful.watch(connection.into_owned());
+        tokio::spawn(async move {
+            if let Err(error) = connection.await {
+                tracing::debug!(%error, "a connection ended");
+            }
+        });
+    }
+    drop(listener);
+    if tokio::time::timeout(DRAIN_TIMEOUT, graceful.shutdown()).await.is_err() {
+        tracing::warn!("connections were still open at the end of the stop, and were cut off");
+    }
+}

@@ -1,0 +1,90 @@
+//! Talking to a running query node, with a token and clear errors.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::Args;
+use reqwest::{Client, RequestBuilder, Response, StatusCode};
+
+use crate::failure::Failure;
+
+/// Where the query node is and who asks.
+#[derive(Debug, Args)]
+pub(crate) struct Service {
+    /// URL of the query node
+    #[arg(long, env = "EXHIBIT_QUERY", default_value = "http://127.0.0.1:7602", value_name = "URL")]
+    pub(crate) query: String,
+    /// File with the bearer token; without it EXHIBIT_TOKEN is used
+    #[arg(long, value_name = "FILE")]
+    token_file: Option<PathBuf>,
+}
+
+impl Service {
+    /// A client that carries the token. Waits for an answer as long as the server works on it.
+    pub(crate) fn client(&self) -> Result<Client, Failure> {
+        let token = self.token()?;
+        let mut value = reqwest::header::HeaderValue::from_str(&format!("Bearer {token}"))
+            .map_err(|_| Failure::unusable("token", "the token holds characters that no token has"))?;
+        value.set_sensitive(true);
+        let headers = [(reqwest::header::AUTHORIZATION, value)].into_iter().collect();
+        Client::builder()
+            .default_headers(headers)
+            .connect_timeout(Duration::from_secs(5))
+            .build()
+            .map_err(|error| Failure::unusable("client", error))
+    }
+
+    /// The full URL of a door.
+    pub(crate) fn url(&self, path: &str) -> String {
+        format!("{}{path}", self.query.trim_end_matches('/'))
+    }
+
+    fn token(&self) -> Result<String, Failure> {
+        let token = match &self.token_file {
+            Some(path) => std::fs::read_to_string(path)
+                .map_err(|error| crate::failure::file(path, &error))?,
+            None => std::env::var("EXHIBIT_TOKEN").map_err(|_| {
+                Failure::unusable(
+                    "token_missing",
+                    "who asks? give --token-file FILE, or set EXHIBIT_TOKEN",
+                )
+            })?,
+        };
+        Ok(token.trim().to_owned())
+    }
+}
+
+/// Sends a request; an error of the service becomes a failure with the service's own code.
+pub(crate) async fn ask(request: RequestBuilder) -> Result<Response, Failure> {
+    let response = request.send().await.map_err(|error| {
+        let reason = root_cause(&error);
+        let url = error.url().map(ToString::to_string).unwrap_or_default();
+        Failure::unreachable("service_unreachable", format!("{url} cannot be reached: {reason}"))
+    })?;
+    let status = response.status();
+    if status.is_success() {
+        return Ok(response);
+    }
+    let body = response.bytes().await.unwrap_or_default();
+    let error: serde_json::Value = serde_json::from_slice(&body).unwrap_or_default();
+    let text = |field: &str| error[field].as_str().map(ToOwned::to_owned);
+    let code = text("code").unwrap_or_else(|| "service_error".to_owned());
+    let mut message = text("message").unwrap_or_else(|| format!("the service answered {status}"));
+    if let Some(hint) = text("hint") {
+        message = format!("{message}\n  {hint}");
+    }
+    Err(match status {
+        StatusCode::SERVICE_UNAVAILABLE | StatusCode::BAD_GATEWAY | StatusCode::GATEWAY_TIMEOUT => {
+            Failure::unreachable(&code, message)
+        }
+        _ => Failure::unusable(&code, message),
+    })
+}
+
+fn root_cause(error: &dyn std::error::Error) -> String {
+    let mut cause = error;
+    while let Some(inner) = cause.source() {
+        cause = inner;
+    }
+    cause.to_string()
+}

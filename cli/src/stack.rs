@@ -1,0 +1,192 @@
+//! Components in one process, over loopback, by the same doors as apart.
+
+use std::net::SocketAddr;
+
+use evidence::Exporter;
+use gateway::Gateway;
+use ledger::Ledger;
+use metrics_exporter_prometheus::PrometheusHandle;
+use query::Query;
+use tokio::net::TcpListener;
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+
+use crate::config::{Config, EvidenceConfig, read_key};
+use crate::failure::Failure;
+use crate::serve;
+
+/// Sockets that were bound before the configuration was written, for ports that the system chose.
+#[derive(Default)]
+pub(crate) struct Listeners {
+    pub(crate) ledger: Option<TcpListener>,
+    pub(crate) gateway: Option<TcpListener>,
+    pub(crate) query: Option<TcpListener>,
+}
+
+/// Running components, each on its port.
+pub(crate) struct Stack {
+    ledger: Option<Served<Ledger>>,
+    query: Option<Served<Query>>,
+    gateway: Option<Served<Gateway>>,
+}
+
+struct Served<T> {
+    component: T,
+    address: SocketAddr,
+    stop: CancellationToken,
+    serving: JoinHandle<()>,
+}
+
+impl Stack {
+    /// Starts the components whose tables `config` has: ledger, query, gateway, in this order, since each needs
+    /// the ones before.
+    pub(crate) async fn start(
+        config: Config,
+        options: ledger::Options,
+        listeners: Listeners,
+    ) -> Result<Self, Failure> {
+        let metrics = serve::install_metrics();
+        let mut stack = Self { ledger: None, query: None, gateway: None };
+        let started = stack.start_all(config, options, listeners, metrics).await;
+        if let Err(failure) = started {
+            stack.stop().await;
+            return Err(failure);
+        }
+        Ok(stack)
+    }
+
+    async fn start_all(
+        &mut self,
+        config: Config,
+        options: ledger::Options,
+        listeners: Listeners,
+        metrics: Option<PrometheusHandle>,
+    ) -> Result<(), Failure> {
+        if let Some(config) = config.ledger {
+            let listener = listen(listeners.ledger, config.listen).await?;
+            let ledger = Ledger::start(config, options).await.map_err(ledger_failure)?;
+            let router = serve::with_metrics(ledger.router(), metrics.clone());
+            self.ledger = Some(serve_on(listener, router, ledger));
+        }
+        if let Some(config) = config.query {
+            let listener = listen(listeners.query, config.listen).await?;
+            let query = Query::start(config)
+                .await
+                .map_err(|error| Failure::unusable("query_start", error))?;
+            let mut router = query.router();
+            if let Some(EvidenceConfig { package_key_file, work_dir }) = config.evidence {
+                let signer = read_key(&package_key_file)?;
+                std::fs::create_dir_all(&work_dir)
+                    .map_err(|error| crate::failure::file(&work_dir, &error))?;
+                router = router.merge(Exporter::new(query.clone(), signer, work_dir).router());
+            }
+            let router = serve::with_metrics(router, metrics.clone());
+            self.query = Some(serve_on(listener, router, query));
+        }
+        if let Some(config) = config.gateway {
+            let listener = listen(listeners.gateway, config.listen).await?;
+            let gateway = Gateway::start(config)
+                .await
+                .map_err(|error| Failure::unusable("gateway_start", error))?;
+            let router = serve::with_metrics(gateway.router(), metrics);
+            self.gateway = Some(serve_on(listener, router, gateway));
+        }
+        Ok(())
+    }
+
+    /// Where each component listens, by name.
+    pub(crate) fn addresses(&self) -> Vec<(&'static str, SocketAddr)> {
+        let ledger = self.ledger.as_ref().map(|served| ("ledger", served.address));
+        let query = self.query.as_ref().map(|served| ("query", served.address));
+        let gateway = self.gateway.as_ref().map(|served| ("gateway", served.address));
+        [ledger, query, gateway].into_iter().flatten().collect()
+    }
+
+    /// Runs until a signal, or until the ledger cannot go on; then stops everything.
+    pub(crate) async fn run(self) -> Result<(), Failure> {
+        let failed = async {
+            match &self.ledger {
+                Some(ledger) => ledger.component.failed().await,
+                None => std::future::pending().await,
+            }
+        };
+        let reason = tokio::select! {
+            () = stop_signal() => None,
+            reason = failed => Some(reason),
+        };
+        tracing::info!("stopping");
+        self.stop().await;
+        reason.map_or(Ok(()), |reason| Err(Failure::failed("ledger_failed", reason)))
+    }
+
+    /// Stops in the reverse order of the start, so that each can still record its end.
+    pub(crate) async fn stop(self) {
+        if let Some(Served { component, stop, serving, .. }) = self.gateway {
+            component.stop().await;
+            end(stop, serving).await;
+        }
+        if let Some(Served { component, stop, serving, .. }) = self.query {
+            component.stop().await;
+            end(stop, serving).await;
+        }
+        if let Some(Served { component, stop, serving, .. }) = self.ledger {
+            component.stop().await;
+            end(stop, serving).await;
+        }
+    }
+}
+
+async fn listen(
+    bound: Option<TcpListener>,
+    address: SocketAddr,
+) -> Result<(TcpListener, SocketAddr), Failure> {
+    match bound {
+        Some(listener) => {
+            let address = listener.local_addr().map_err(|error| {
+                Failure::unusable("listen", format!("cannot listen on {address}: {error}"))
+            })?;
+            Ok((listener, address))
+        }
+        None => serve::bind(address).await,
+    }
+}
+
+fn serve_on<T>(
+    (listener, address): (TcpListener, SocketAddr),
+    router: axum::Router,
+    component: T,
+) -> Served<T> {
+    let stop = CancellationToken::new();
+    let serving = tokio::spawn(serve::serve(listener, router, stop.clone()));
+    Served { component, address, stop, serving }
+}
+
+async fn end(stop: CancellationToken, serving: JoinHandle<()>) {
+    stop.cancel();
+    if let Err(error) = serving.await {
+        tracing::warn!(%error, "a listener ended badly");
+    }
+}
+
+fn ledger_failure(error: ledger::StartError) -> Failure {
+    match error {
+        ledger::StartError::Config(_) => Failure::unusable("config", error),
+        ledger::StartError::Behind { .. } => Failure::failed("store_behind", error),
+        ledger::StartError::Contradicts { .. } => Failure::failed("store_contradicts", error),
+        ledger::StartError::NoCheckpoint { .. } => Failure::failed("checkpoint_missing", error),
+        _ => Failure::failed("ledger_start", error),
+    }
+}
+
+/// Ctrl-C, or the SIGTERM of a service manager.
+async fn stop_signal() {
+    use tokio::signal::unix::{SignalKind, signal};
+    let Ok(mut terminate) = signal(SignalKind::terminate()) else {
+        tokio::signal::ctrl_c().await.unwrap_or_default();
+        return;
+    };
+    tokio::select! {
+        _ = terminate.recv() => {}
+        interrupted = tokio::signal::ctrl_c() => interrupted.unwrap_or_default(),
+    }
+}

@@ -1,0 +1,125 @@
+//! The lists of each criterion, how each was made, and how many rows it has.
+
+use query::{Table, Workbench};
+use verifier::Material;
+use verifier::layout::csv::CsvWriter;
+
+use super::{DeriveError, opening_of};
+use crate::criteria::{Mapping, bind};
+
+/// A list, as it was asked for and answered.
+pub(crate) struct List {
+    /// Folder below `criteria/`.
+    pub(crate) folder: String,
+    /// `population` or `exceptions`.
+    pub(crate) name: &'static str,
+    /// The query that was run.
+    pub(crate) sql: String,
+    /// The requester's own, not the mapping's.
+    pub(crate) custom: bool,
+    pub(crate) table: Table,
+}
+
+/// All lists of a package, in the order of their criteria.
+pub(crate) struct Lists(pub(crate) Vec<List>);
+
+impl Lists {
+    /// Rows of a list.
+    pub(crate) fn count(&self, folder: &str, name: &str) -> Option<usize> {
+        let list = self.0.iter().find(|list| list.folder == folder && list.name == name);
+        list.map(|list| list.table.rows.len())
+    }
+}
+
+/// Runs every query over the material's leaves and disclosures.
+pub(super) fn run(material: &Material, mapping: &Mapping) -> Result<Lists, DeriveError> {
+    let parameters = &material.parameters;
+    let mut asked = Vec::new();
+    for id in &parameters.criteria {
+        let criterion = mapping.criterion(id).map_err(|error| error.to_string())?;
+        asked.push((id.clone(), "population", bind(&criterion.population.sql, parameters), false));
+        asked.push((id.clone(), "exceptions", bind(&criterion.exceptions.sql, parameters), false));
+    }
+    for custom in &parameters.custom_queries {
+        if !is_custom_id(&custom.id) {
+            let reason = "an id is 1 to 64 of A-Z a-z 0-9 _ -".to_owned();
+            return Err(DeriveError::CustomQuery { id: custom.id.clone(), reason });
+        }
+        let folder = format!("custom-{}", custom.id);
+        asked.push((folder, "population", bind(&custom.sql, parameters), true));
+    }
+    let leaves = material.leaves.iter().map(|row| (row.index, row.bytes.clone()));
+    let openings = material.disclosures.iter().filter_map(opening_of).collect();
+    let bench = Workbench::new(leaves, openings).map_err(|error| error.to_string())?;
+    // A thread with a runtime of its own: this is called from within runtimes and without one.
+    std::thread::scope(|scope| {
+        let work = scope.spawn(|| {
+            let runtime = tokio::runtime::Builder::new_current_thread()
+                .enable_all()
+                .build()
+                .map_err(|error| format!("no runtime for SQL: {error}"))?;
+            let mut lists = Vec::with_capacity(asked.len());
+            for (folder, name, sql, custom) in asked {
+                let table = runtime
+                    .block_on(bench.query(&sql))
+                    .map_err(|error| DeriveError::query(&folder, name, custom, &error.to_string()))?;
+                lists.push(List { folder, name, sql, custom, table });
+            }
+            Ok(Lists(lists))
+        });
+        work.join().unwrap_or_else(|_| Err("the SQL engine failed".to_owned().into()))
+    })
+}
+
+/// May a custom query be called so?
+pub(crate) fn is_custom_id(id: &str) -> bool {
+    (1..=64).contains(&id.len())
+        && id.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_' || byte == b'-')
+}
+
+/// `criteria/…` and `ipe/…`.
+pub(super) fn files(
+    material: &Material,
+    mapping: &Mapping,
+    Lists(lists): &Lists,
+    put: &mut impl FnMut(&str, Vec<u8>),
+) {
+    let mut queries = format!(
+        "-- How each list of this package was made: run over the tables of data/population by Exhibit's SQL engine.\n\
+         -- Control mapping {} {}, SHA-256 {}.\n",
+        mapping.name, mapping.version, mapping.sha256
+    );
+    let mut counts = CsvWriter::new(["file", "rows", "source", "query"]);
+    for List { folder, name, sql, custom, table } in lists {
+        let source = if *custom {
+            "CUSTOM query of the requester".to_owned()
+        } else {
+            format!("mapping {} {}", mapping.name, mapping.version)
+        };
+        queries.push_str(&format!("\n-- criteria/{folder}/{name}: {source}\n{};\n", sql.trim_end()));
+        let mut csv = CsvWriter::new(table.columns.iter().map(String::as_str));
+        for row in &table.rows {
+            csv.row(row.iter().map(|cell| cell.as_deref().unwrap_or_default()));
+        }
+        for (file, bytes) in csv.finish(&format!("criteria/{folder}/{name}")) {
+            put(&file, bytes);
+        }
+        let (file, rows) = (format!("criteria/{folder}/{name}"), table.rows.len().to_string());
+        let query = format!("ipe/queries.sql: criteria/{folder}/{name}");
+        counts.row([file.as_str(), &rows, &source, &query]);
+    }
+    for (file, rows) in [
+        ("population/leaves.parquet", material.leaves.len()),
+        ("population/events.parquet", material.leaves.len()),
+        ("population/events.ndjson", material.leaves.len()),
+        ("population/disclosures.parquet", material.disclosures.len()),
+        ("context/leaves.parquet", material.context.len()),
+        ("context/disclosures.parquet", material.context_disclosures.len()),
+    ] {
+        counts.row([file, &rows.to_string(), "the log", ""]);
+    }
+    put("ipe/queries.sql", queries.into_bytes());
+    for (file, bytes) in counts.finish("ipe/row_counts") {
+        put(&file, bytes);
+    }
+}

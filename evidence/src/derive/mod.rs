@@ -1,0 +1,137 @@
+//! Every file of a package that is not material, as one pure function of the material.
+//!
+//! The exporter makes the files with it and the verifier makes them again; no clock, no randomness, no order but
+//! that of the leaves.
+
+mod coverage;
+mod custody;
+mod events;
+mod lists;
+mod readme;
+mod scripts;
+
+use proto::entry::Leaf;
+use verifier::layout::{DATA, Files, snapshot_files};
+use verifier::{DisclosureRow, LeafRow, Material, Opening, Rederive};
+
+use crate::criteria::Mapping;
+use crate::report;
+pub(crate) use lists::{Lists, is_custom_id};
+
+/// Version of the functions that derive; a package names the one that made it.
+pub const EXHIBIT_VERSION: &str = env!("CARGO_PKG_VERSION");
+
+/// Derives with the shipped control mapping.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Derivation;
+
+/// Why derived files cannot be made.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum DeriveError {
+    /// A query of the requester cannot be run.
+    #[error("custom query {id:?}: {reason}")]
+    CustomQuery { id: String, reason: String },
+    /// Anything else.
+    #[error("{0}")]
+    Failed(String),
+}
+
+impl DeriveError {
+    fn query(folder: &str, name: &str, custom: bool, reason: &str) -> Self {
+        match folder.strip_prefix("custom-").filter(|_| custom) {
+            Some(id) => Self::CustomQuery { id: id.to_owned(), reason: reason.to_owned() },
+            None => Self::Failed(format!("the query of {folder}/{name} cannot be run: {reason}")),
+        }
+    }
+}
+
+impl From<String> for DeriveError {
+    fn from(reason: String) -> Self {
+        Self::Failed(reason)
+    }
+}
+
+impl Rederive for Derivation {
+    fn derive(&self, material: &Material) -> Result<Files, String> {
+        self.files(material).map_err(|error| error.to_string())
+    }
+}
+
+impl Derivation {
+    pub(crate) fn files(self, material: &Material) -> Result<Files, DeriveError> {
+        let parameters = &material.parameters;
+        if parameters.exhibit_version != EXHIBIT_VERSION {
+            return Err(format!(
+                "the package was made by exhibit {}, this is {EXHIBIT_VERSION}; verify it with that version",
+                parameters.exhibit_version
+            )
+            .into());
+        }
+        let mapping = Mapping::soc2();
+        if parameters.mapping != mapping.identity() {
+            return Err(format!(
+                "the package was made with the control mapping {} {} ({}), which is not the one of this build",
+                parameters.mapping.name, parameters.mapping.version, parameters.mapping.sha256
+            )
+            .into());
+        }
+        let decoded = Decoded::of(material)?;
+        let lists = lists::run(material, mapping)?;
+        let mut files = Files::new();
+        let mut put = |path: &str, bytes: Vec<u8>| {
+            files.insert(path.to_owned(), bytes);
+        };
+        events::files(material, &mut put)?;
+        lists::files(material, mapping, &lists, &mut put);
+        let recorders = coverage::files(material, &decoded, &mut put);
+        let accesses = custody::file(material, &decoded, &mut put);
+        scripts::files(&mut put);
+        put("README.md", readme::text(material, mapping).into_bytes());
+        let facts = report::Facts { material, mapping, lists: &lists, recorders, accesses };
+        put("report.html", report::html(&facts).into_bytes());
+        for (path, bytes) in snapshot_files(material)? {
+            put(path.strip_prefix(DATA).unwrap_or(&path), bytes);
+        }
+        Ok(files)
+    }
+}
+
+/// Leaves of a material, decoded once, by index: those of the range and those from outside.
+pub(crate) struct Decoded {
+    pub(crate) leaves: Vec<(u64, Leaf)>,
+    pub(crate) context: Vec<(u64, Leaf)>,
+}
+
+impl Decoded {
+    pub(crate) fn of(material: &Material) -> Result<Self, String> {
+        let decode = |row: &LeafRow| {
+            let leaf = proto::decode_entry(&row.bytes);
+            leaf.map(|leaf| (row.index, leaf)).map_err(|error| format!("leaf {}: {error}", row.index))
+        };
+        Ok(Self {
+            leaves: material.leaves.iter().map(decode).collect::<Result<_, _>>()?,
+            context: material
+                .context
+                .iter()
+                .map(|context| decode(&context.row))
+                .collect::<Result<_, _>>()?,
+        })
+    }
+}
+
+/// An opening as the SQL engine takes it.
+pub(crate) fn opening_of(row: &DisclosureRow) -> Option<(u64, proto::v1::Opening)> {
+    let Opening { salt, content } = row.opening.as_ref()?;
+    let opening = proto::v1::Opening {
+        slot: row.slot.into(),
+        salt: bytes::Bytes::copy_from_slice(salt),
+        content: content.clone(),
+    };
+    Some((row.index, opening))
+}
+
+/// A time as packages spell it: RFC 3339, UTC, nanoseconds.
+pub(crate) fn time_text(nanoseconds: u64) -> String {
+    jiff::Timestamp::from_nanosecond(i128::from(nanoseconds))
+        .map_or_else(|_| nanoseconds.to_string(), |time| format!("{time:.9}"))
+}

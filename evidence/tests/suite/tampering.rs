@@ -1,0 +1,441 @@
+//! A package that was tampered with, in every way that we could think of: each is found, and says what it is.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::sync::LazyLock;
+
+use bytes::Bytes;
+use evidence::Derivation;
+use proto::kind::Kind;
+use proto::v1::Slot;
+use tlog::SigningKey;
+use verifier::layout::bag::{Bag, BagInfo, SIGNATURE};
+use verifier::layout::{self, Files, tables};
+use verifier::{
+    LeafRow, Material, Options, Outcome, Package, Rederive, Report, Status, Trust, read_material, verify,
+};
+
+use crate::export::{check, files, outcome};
+use crate::world::{World, key};
+
+/// One export for all tests of this file.
+struct Exported {
+    world: World,
+    files: BTreeMap<String, Vec<u8>>,
+    material: Material,
+    _dir: tempfile::TempDir,
+}
+
+static EXPORTED: LazyLock<Exported> = LazyLock::new(|| {
+    let world = World::new();
+    let dir = tempfile::tempdir().unwrap();
+    let package = dir.path().join("package");
+    world.export(&package);
+    let material = read_material(&Package::open(&package).unwrap()).unwrap();
+    Exported { files: files(&package), world, material, _dir: dir }
+});
+
+/// Writes files as they are.
+fn write(files: &BTreeMap<String, Vec<u8>>) -> (tempfile::TempDir, PathBuf) {
+    let dir = tempfile::tempdir().unwrap();
+    for (name, bytes) in files {
+        let path = dir.path().join(name);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(path, bytes).unwrap();
+    }
+    let path = dir.path().to_owned();
+    (dir, path)
+}
+
+fn verify_files(files: &BTreeMap<String, Vec<u8>>) -> Report {
+    let (_dir, path) = write(files);
+    check(&EXPORTED.world, &path)
+}
+
+fn payload() -> Files {
+    let files = EXPORTED.files.iter().filter(|(path, _)| path.starts_with("data/"));
+    files.map(|(path, bytes)| (path.clone(), bytes.clone())).collect()
+}
+
+/// Manifests rewritten to fit, and signed.
+fn resealed(payload: Files, signer: &SigningKey) -> BTreeMap<String, Vec<u8>> {
+    let info = BagInfo::of_package(&EXPORTED.material.parameters);
+    Bag::seal(payload, &info, signer).unwrap().files().clone()
+}
+
+/// What an insider with the package key can do: other material, and everything derived from it anew.
+fn remade(change: impl FnOnce(&mut Material)) -> Report {
+    let mut material = EXPORTED.material.clone();
+    change(&mut material);
+    let mut payload = layout::material_files(&material).unwrap();
+    let old = payload_of_derived();
+    match Derivation.derive(&material) {
+        Ok(derived) => payload.extend(derived.into_iter().map(|(path, bytes)| (format!("data/{path}"), bytes))),
+        Err(_) => payload.extend(old),
+    }
+    verify_files(&resealed(payload, &EXPORTED.world.keys.signer))
+}
+
+fn payload_of_derived() -> Files {
+    payload().into_iter().filter(|(path, _)| !layout::is_material(path)).collect()
+}
+
+/// One file changed; manifests rewritten; signed by the right key.
+fn insider(path: &str, change: impl FnOnce(Vec<u8>) -> Vec<u8>) -> Report {
+    let mut payload = payload();
+    let bytes = payload.remove(path).unwrap_or_else(|| panic!("{path} is not in the package"));
+    payload.insert(path.to_owned(), change(bytes));
+    verify_files(&resealed(payload, &EXPORTED.world.keys.signer))
+}
+
+#[track_caller]
+fn has(report: &Report, code: &str) {
+    assert!(!report.ok() && report.codes().contains(&code), "{code} expected\n{report}");
+}
+
+fn without_line(text: Vec<u8>, at: usize) -> Vec<u8> {
+    let lines = text.split_inclusive(|byte| *byte == b'\n').enumerate();
+    lines.filter(|(number, _)| *number != at).flat_map(|(_, line)| line.to_vec()).collect()
+}
+
+#[test]
+fn one_flipped_byte_in_each_file_is_found() {
+    let Exported { world, files, .. } = &*EXPORTED;
+    let (_dir, path) = write(files);
+    let options = Options { since: None, rederive: None };
+    for (name, bytes) in files {
+        for at in [0, bytes.len() / 2, bytes.len() - 1] {
+            if bytes.is_empty() {
+                continue;
+            }
+            let mut changed = bytes.clone();
+            changed[at] ^= 1;
+            fs::write(path.join(name), &changed).unwrap();
+            let report = match verify(&path, &world.keys.trust(), &options, &mut |_| ()) {
+                Ok(report) => report,
+                Err(error) => panic!("{name}: {error}"),
+            };
+            let expected = if name == SIGNATURE {
+                report.codes().iter().any(|code| code.starts_with("signature."))
+            } else if name == "tagmanifest-sha256.txt" {
+                report.codes().contains(&"signature.mismatch")
+            } else {
+                // The first wrong thing is this very file.
+                matches!(outcome(&report, "bag"), Outcome::Fail { at: Some(at), .. } if at == name)
+            };
+            assert!(expected && !report.ok(), "{name}, byte {at}\n{report}");
+        }
+        fs::write(path.join(name), bytes).unwrap();
+    }
+}
+
+#[test]
+fn files_that_are_missing_or_too_many_are_named() {
+    for name in EXPORTED.files.keys().filter(|name| *name != "bagit.txt") {
+        let mut files = EXPORTED.files.clone();
+        files.remove(name);
+        let report = verify_files_quickly(&files);
+        let code = if name == SIGNATURE { "signature.missing" } else { "bag.missing" };
+        has(&report, code);
+    }
+    let mut files = EXPORTED.files.clone();
+    files.insert("data/criteria/CC6.1/extra.csv".into(), b"x".to_vec());
+    has(&verify_files_quickly(&files), "bag.stray");
+    // Named in the manifests, but nothing that the material gives.
+    let mut payload = payload();
+    payload.insert("data/criteria/CC6.1/extra.csv".into(), b"x".to_vec());
+    has(&verify_files(&resealed(payload.clone(), &EXPORTED.world.keys.signer)), "derived.surplus");
+    payload.remove("data/criteria/CC6.1/extra.csv");
+    payload.remove("data/report.html");
+    has(&verify_files(&resealed(payload, &EXPORTED.world.keys.signer)), "derived.missing");
+}
+
+fn verify_files_quickly(files: &BTreeMap<String, Vec<u8>>) -> Report {
+    let (_dir, path) = write(files);
+    let options = Options { since: None, rederive: None };
+    verify(&path, &EXPORTED.world.keys.trust(), &options, &mut |_| ()).unwrap()
+}
+
+#[test]
+fn links_are_not_followed() {
+    let (_dir, path) = write(&EXPORTED.files);
+    fs::remove_file(path.join("data/README.md")).unwrap();
+    std::os::unix::fs::symlink("/etc/passwd", path.join("data/README.md")).unwrap();
+    let report = check(&EXPORTED.world, &path);
+    has(&report, "bag.irregular");
+}
+
+#[test]
+fn manifests_that_fit_do_not_help_without_the_key() {
+    let dropped = |files: &mut Files| {
+        let list = files.get_mut("data/criteria/CC7.2/exceptions.csv").unwrap();
+        *list = without_line(std::mem::take(list), 1);
+    };
+    // Not signed again.
+    let mut payload = payload();
+    dropped(&mut payload);
+    let mut files = resealed(payload.clone(), &EXPORTED.world.keys.signer);
+    files.insert(SIGNATURE.into(), EXPORTED.files[SIGNATURE].clone());
+    has(&verify_files(&files), "signature.mismatch");
+    // Signed by somebody else.
+    let files = resealed(payload, &key("packages.example", 99));
+    let report = verify_files(&files);
+    has(&report, "signature.untrusted");
+    has(&report, "derived.differs");
+}
+
+#[test]
+fn a_dropped_row_is_found_even_when_signed_again() {
+    for list in ["CC6.1/population", "CC6.1/exceptions", "CC7.2/exceptions", "PI1.3/population"] {
+        let report = insider(&format!("data/criteria/{list}.csv"), |text| without_line(text, 1));
+        assert_eq!(report.codes(), ["derived.differs"], "{report}");
+    }
+    let report = insider(layout::EVENTS_NDJSON, |text| without_line(text, 4));
+    has(&report, "events.count");
+    let report = insider(layout::EVENTS_PARQUET, |bytes| {
+        let batches = tables::read_batches(&Bytes::from(bytes)).unwrap();
+        tables::write_batch(&batches[0].slice(0, batches[0].num_rows() - 1)).unwrap()
+    });
+    has(&report, "events.count");
+    let report = insider(layout::EVENTS_NDJSON, |text| {
+        String::from_utf8(text).unwrap().replacen("\"verdict\":\"block\"", "\"verdict\":\"allow\"", 1).into_bytes()
+    });
+    has(&report, "events.differs");
+}
+
+#[test]
+fn a_removed_leaf_is_found() {
+    let middle = EXPORTED.material.leaves.len() / 2;
+    let report = remade(|material| {
+        let index = material.leaves.remove(middle).index;
+        material.disclosures.retain(|row| row.index != index);
+    });
+    has(&report, "range.leaf_count");
+    has(&report, "chains.gap");
+    // The numbers adjusted: the root tells.
+    let report = remade(|material| {
+        material.leaves.pop();
+        let last = material.leaves.last().unwrap().index;
+        material.disclosures.retain(|row| row.index <= last);
+        material.parameters.range.end -= 1;
+        material.proof.end -= 1;
+    });
+    assert!(!report.ok() && report.codes().iter().any(|code| code.starts_with("range.")), "{report}");
+}
+
+#[test]
+fn two_swapped_leaves_are_found() {
+    let report = remade(|material| material.leaves.swap(3, 4));
+    has(&report, "leaves.order");
+    let report = remade(|material| {
+        let (one, two) = (material.leaves[3].bytes.clone(), material.leaves[4].bytes.clone());
+        (material.leaves[3].bytes, material.leaves[4].bytes) = (two, one);
+    });
+    has(&report, "range.root");
+    has(&report, "leaves.time");
+}
+
+#[test]
+fn an_added_or_altered_leaf_is_found() {
+    let report = remade(|material| {
+        let mut row = material.leaves.last().unwrap().clone();
+        row.index += 1;
+        material.leaves.push(row);
+    });
+    has(&report, "range.leaf_count");
+    let report = remade(|material| {
+        let row: &mut LeafRow = &mut material.leaves[5];
+        let mut bytes = row.bytes.to_vec();
+        bytes.extend_from_slice(&[0xf8, 0x7f, 0x01]);
+        row.bytes = bytes.into();
+    });
+    has(&report, "leaves.not_canonical");
+    has(&report, "range.root");
+}
+
+#[test]
+fn wrong_keys_are_named() {
+    let Exported { world, files, .. } = &*EXPORTED;
+    let (_dir, path) = write(files);
+    let with = |from: &str, to: String| {
+        let text = world.keys.trust_text();
+        assert!(text.contains(from));
+        let trust = Trust::parse(&text.replace(from, &to)).unwrap();
+        let options = Options { since: None, rederive: None };
+        verify(&path, &trust, &options, &mut |_| ()).unwrap()
+    };
+    let vkey = |key: &SigningKey| key.verifying_key().to_string();
+    let report = with(&vkey(&world.keys.signer), vkey(&key("packages.example", 66)));
+    has(&report, "signature.untrusted");
+    let report = with(&vkey(&world.keys.log), vkey(&key(crate::world::ORIGIN, 66)));
+    has(&report, "checkpoint.untrusted");
+    let report = with(&vkey(&world.keys.gateway), vkey(&key("gateway-1", 66)));
+    has(&report, "seals.signature");
+    let report = with(&vkey(&world.keys.gateway), vkey(&key("gateway-2", 66)));
+    has(&report, "recorders.unknown");
+}
+
+#[test]
+fn a_forged_checkpoint_is_found() {
+    let report = remade(|material| {
+        material.proof.checkpoint = material.proof.checkpoint.replacen("— ", "— x", 1);
+    });
+    has(&report, "checkpoint.untrusted");
+    let report = insider(layout::CHECKPOINT, |_| EXPORTED.world.checkpoint_at(9).1.into_bytes());
+    assert!(!report.ok() && report.codes().iter().any(|code| code.starts_with("checkpoint.")), "{report}");
+}
+
+#[test]
+fn a_doctored_policy_is_found() {
+    let path = EXPORTED.files.keys().find(|path| path.ends_with("policies/base.cedar")).unwrap();
+    let doctor = |text: Vec<u8>| {
+        String::from_utf8(text).unwrap().replace("drop_database", "drop_nothing").into_bytes()
+    };
+    // The readable copy only.
+    let report = insider(path, doctor);
+    has(&report, "snapshots.files");
+    has(&report, "derived.differs");
+    // The disclosed snapshot itself: its commitment, and the digest in the leaf, stand against it.
+    let report = remade(|material| {
+        for row in material.disclosures.iter_mut().chain(&mut material.context_disclosures) {
+            if let (Slot::Snapshot, Some(opening)) = (row.slot, &mut row.opening) {
+                opening.content = doctor(opening.content.to_vec()).into();
+            }
+        }
+    });
+    has(&report, "disclosures.mismatch");
+    has(&report, "snapshots.digest");
+    // The digest in the leaf as well: then it is not the log's leaf.
+    let report = remade(|material| {
+        let row = material.leaves.iter_mut().find(|row| {
+            let leaf = proto::decode_entry(&row.bytes).unwrap();
+            matches!(leaf.event.kind, Some(Kind::PolicyActivated(_)))
+        });
+        let row = row.unwrap();
+        let mut leaf = proto::decode_entry(&row.bytes).unwrap();
+        if let Some(Kind::PolicyActivated(activated)) = &mut leaf.event.kind {
+            activated.snapshot_digest = Bytes::from_static(&[9; 32]);
+        }
+        let event = proto::canonical::encode_event(&leaf.event).unwrap();
+        row.bytes = proto::encode_entry(leaf.recorded_at_ns, &event);
+    });
+    has(&report, "range.root");
+    has(&report, "chains.hash");
+}
+
+#[test]
+fn disclosures_that_do_not_fit_are_found() {
+    let message = |material: &Material| {
+        let rows = material.disclosures.iter();
+        rows.clone().position(|row| row.slot == Slot::Message && row.opening.is_some()).unwrap()
+    };
+    let report = remade(|material| {
+        let at = message(material);
+        let opening = material.disclosures[at].opening.as_mut().unwrap();
+        opening.content = Bytes::from(opening.content.to_vec().to_ascii_uppercase());
+    });
+    has(&report, "disclosures.mismatch");
+    let report = remade(|material| {
+        let at = message(material);
+        (material.disclosures[at].status, material.disclosures[at].opening) = (Status::Erased, None);
+    });
+    has(&report, "disclosures.not_erased");
+    let report = remade(|material| {
+        let at = message(material);
+        (material.disclosures[at].status, material.disclosures[at].opening) = (Status::Withheld, None);
+    });
+    has(&report, "disclosures.withheld");
+    let report = remade(|material| {
+        let at = message(material);
+        material.disclosures.remove(at);
+    });
+    has(&report, "disclosures.missing_row");
+    let report = remade(|material| {
+        let row = material.disclosures.last().unwrap().clone();
+        material.disclosures.push(row);
+    });
+    has(&report, "disclosures.surplus");
+}
+
+#[test]
+fn context_without_its_proof_is_found() {
+    let report = remade(|material| {
+        let proof = material.context[0].proof.clone();
+        material.context[1].proof = proof;
+    });
+    has(&report, "context.proof");
+    let path = EXPORTED.files.keys().find(|path| path.ends_with(".tlog-proof")).unwrap().clone();
+    let mut payload = payload();
+    payload.remove(&path);
+    has(&verify_files(&resealed(payload, &EXPORTED.world.keys.signer)), "context.missing");
+}
+
+#[test]
+fn a_narrower_range_does_not_pass_for_the_period() {
+    let world = &EXPORTED.world;
+    // The first call of the period is left out, with proofs that fit.
+    let report = remade(|material| {
+        let start = material.parameters.range.start + 2;
+        let end = material.parameters.range.end;
+        material.leaves.retain(|row| row.index >= start);
+        material.disclosures.retain(|row| row.index >= start);
+        material.parameters.range.start = start;
+        material.proof = evidence::Source::range_proof(world, start..end).unwrap();
+    });
+    has(&report, "period.start");
+    let report = remade(|material| {
+        let (start, end) = (material.parameters.range.start, material.parameters.range.end - 1);
+        material.leaves.retain(|row| row.index < end);
+        material.disclosures.retain(|row| row.index < end);
+        material.parameters.range.end = end;
+        material.proof = evidence::Source::range_proof(world, start..end).unwrap();
+    });
+    has(&report, "period.end");
+}
+
+#[test]
+fn truncated_and_foreign_files_are_named() {
+    let report = insider(layout::LEAVES, |bytes| bytes[..bytes.len() / 2].to_vec());
+    has(&report, "leaves.malformed");
+    let report = insider(layout::DISCLOSURES, |bytes| bytes[..bytes.len() - 9].to_vec());
+    has(&report, "disclosures.malformed");
+    let report = insider(layout::EVENTS_PARQUET, |bytes| bytes[..bytes.len() / 2].to_vec());
+    has(&report, "events.malformed");
+    let report = insider(layout::LEAVES, |_| EXPORTED.files[layout::DISCLOSURES].clone());
+    has(&report, "leaves.malformed");
+    let report = insider(layout::RANGE_PROOF, |mut text| {
+        text.extend_from_slice(b"x");
+        text
+    });
+    has(&report, "range.malformed");
+    let report = insider(layout::PARAMETERS, |text| {
+        String::from_utf8(text).unwrap().replace("\"open\": false", "\"open\":  false").into_bytes()
+    });
+    has(&report, "parameters.malformed");
+}
+
+#[test]
+fn parameters_that_were_changed_do_not_fit() {
+    let report = remade(|material| material.parameters.role = "compliance".into());
+    has(&report, "disclosures.not_allowed");
+    let report = remade(|material| material.parameters.to += jiff::SignedDuration::from_hours(24));
+    has(&report, "period.end");
+    let report = remade(|material| material.parameters.mapping.sha256 = "0".repeat(64));
+    assert!(!report.ok());
+    assert!(matches!(outcome(&report, "derived"), Outcome::NotChecked { .. }), "{report}");
+    let report = remade(|material| material.parameters.origin = "other.example".into());
+    has(&report, "checkpoint.differs");
+}
+
+#[test]
+fn something_else_is_no_package() {
+    let trust = EXPORTED.world.keys.trust();
+    let dir = tempfile::tempdir().unwrap();
+    let open = |path: &Path| verify(path, &trust, &Options::default(), &mut |_| ()).unwrap_err().to_string();
+    assert!(open(&dir.path().join("nowhere")).contains("no package at"));
+    assert!(open(dir.path()).contains("bagit.txt"));
+    let file = dir.path().join("x.zip");
+    fs::write(&file, b"PK not really").unwrap();
+    assert!(open(&file).contains("ZIP"));
+}

@@ -1,0 +1,161 @@
+//! What a server said: read, classified, masked once for the record and once for the caller.
+
+use bytes::Bytes;
+use controls::{Document, JsonError, MaskError, Snapshot};
+use proto::v1::{MaskCount, MediaType};
+
+use crate::message::Reply;
+use crate::start::Shared;
+
+/// From this size on, reading and masking moves off the threads that serve connections.
+const HEAVY_BYTES: usize = 64 * 1024;
+
+/// A server's message, ready to be recorded and then released.
+pub(super) struct Inspected {
+    /// For the caller: exactly as it came, unless something is masked.
+    pub(super) release: Bytes,
+    /// `release` differs from what came.
+    pub(super) altered: bool,
+    /// For the record.
+    pub(super) record: Bytes,
+    pub(super) media_type: MediaType,
+    pub(super) masks: Vec<MaskCount>,
+    pub(super) reply: Reply,
+    /// Bytes that came.
+    pub(super) size_bytes: usize,
+}
+
+/// Why a server's message can neither be recorded nor released.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum Unreadable {
+    #[error("it is not acceptable JSON: {0}")]
+    Json(#[from] JsonError),
+    #[error(transparent)]
+    Mask(#[from] MaskError),
+    #[error("it is neither JSON nor UTF-8 text")]
+    NotText,
+    #[error("reading it failed inside the gateway")]
+    Broken,
+}
+
+/// Reads a message that is JSON.
+pub(super) async fn json(shared: &Shared, bytes: Bytes) -> Result<Inspected, Unreadable> {
+    let snapshot = shared.snapshot.clone();
+    let inspected = off_thread(bytes.len(), move || read_json(&snapshot, &bytes)).await;
+    inspected.unwrap_or(Err(Unreadable::Broken))
+}
+
+/// Reads a body that is no message.
+pub(super) async fn text(shared: &Shared, bytes: Bytes) -> Result<Inspected, Unreadable> {
+    let snapshot = shared.snapshot.clone();
+    let inspected = off_thread(bytes.len(), move || read_text(&snapshot, bytes)).await;
+    inspected.unwrap_or(Err(Unreadable::Broken))
+}
+
+/// Runs a computation, away from the serving threads when it is heavy; `None` when it panicked.
+pub(super) async fn off_thread<T: Send + 'static>(
+    size_bytes: usize,
+    compute: impl FnOnce() -> T + Send + 'static,
+) -> Option<T> {
+    if size_bytes < HEAVY_BYTES {
+        return Some(compute());
+    }
+    tokio::task::spawn_blocking(compute).await.ok()
+}
+
+fn read_json(snapshot: &Snapshot, bytes: &Bytes) -> Result<Inspected, Unreadable> {
+    let reply = Reply::of(&Document::parse(bytes)?);
+    let record = snapshot.mask_message(bytes)?;
+    // The record masks all that is masked for the caller, and more.
+    let release = if record.changed { Some(snapshot.mask_for_caller(bytes)?) } else { None };
+    let release = release.filter(|masked| masked.changed).map(|masked| masked.bytes);
+    Ok(Inspected {
+        altered: release.is_some(),
+        release: release.unwrap_or_else(|| bytes.clone()),
+        record: if record.changed { record.bytes } else { bytes.clone() },
+        media_type: MediaType::Json,
+        masks: record.counts,
+        reply,
+        size_bytes: bytes.len(),
+    })
+}
+
+fn read_text(snapshot: &Snapshot, bytes: Bytes) -> Result<Inspected, Unreadable> {
+    let text = std::str::from_utf8(&bytes).map_err(|_| Unreadable::NotText)?;
+    let masked = snapshot.mask_text(text);
+    let size_bytes = bytes.len();
+    let release = if masked.changed { Bytes::from(masked.text) } else { bytes };
+    Ok(Inspected {
+        altered: masked.changed,
+        record: release.clone(),
+        release,
+        media_type: MediaType::Text,
+        masks: masked.counts,
+        reply: Reply::Foreign,
+        size_bytes,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use controls::{NamedText, SnapshotSource};
+    use proptest::prelude::*;
+
+    fn snapshot() -> Snapshot {
+        let permit = NamedText {
+            name: "p.cedar".to_owned(),
+            text: "permit(principal, action, resource);".to_owned(),
+        };
+        Snapshot::build(SnapshotSource { policies: vec![permit], ..SnapshotSource::default() })
+            .unwrap()
+    }
+
+    #[test]
+    fn clean_messages_pass_byte_by_byte() {
+        let bytes = Bytes::from_static(br#"{ "jsonrpc":"2.0", "id":1 ,"result":{"n":1.50}}"#);
+        let inspected = read_json(&snapshot(), &bytes).unwrap();
+        assert!(!inspected.altered && inspected.masks.is_empty());
+        assert_eq!((&inspected.release, &inspected.record), (&bytes, &bytes));
+    }
+
+    #[test]
+    fn caller_and_record_get_masks_but_only_the_caller_an_id() {
+        let text = r#"{"jsonrpc":"2.0","id":"ann@example.com","result":{"t":"bob@example.com"}}"#;
+        let inspected = read_json(&snapshot(), &Bytes::from_static(text.as_bytes())).unwrap();
+        let release = String::from_utf8(inspected.release.to_vec()).unwrap();
+        let record = String::from_utf8(inspected.record.to_vec()).unwrap();
+        assert!(inspected.altered && release.contains("ann@example.com"), "{release}");
+        assert!(
+            !release.contains("bob@") && !record.contains("@example.com"),
+            "{release} {record}"
+        );
+    }
+
+    #[test]
+    fn text_is_masked_and_octets_are_refused() {
+        let inspected = read_text(&snapshot(), Bytes::from_static(b"ask bob@example.com")).unwrap();
+        assert!(inspected.altered && !inspected.release.ends_with(b"example.com"));
+        assert!(matches!(
+            read_text(&snapshot(), Bytes::from_static(b"\xff")),
+            Err(Unreadable::NotText)
+        ));
+        let twice = Bytes::from_static(br#"{"a":1,"a":2}"#);
+        assert!(matches!(read_json(&snapshot(), &twice), Err(Unreadable::Json(_))));
+    }
+
+    #[tokio::test]
+    async fn heavy_work_that_panics_is_told() {
+        assert_eq!(off_thread(HEAVY_BYTES, || 7).await, Some(7));
+        assert_eq!(off_thread::<u8>(HEAVY_BYTES, || panic!("for the test")).await, None);
+    }
+
+    proptest! {
+        #[test]
+        fn no_bytes_panic(bytes in proptest::collection::vec(any::<u8>(), 0..80)) {
+            let snapshot = snapshot();
+            let _json = read_json(&snapshot, &Bytes::from(bytes.clone()));
+            let _text = read_text(&snapshot, Bytes::from(bytes));
+        }
+    }
+}

@@ -1,0 +1,9 @@
+//! HTTP: which paths there are, whose requests are let in, which headers pass.
+
+pub(crate) mod headers;
+pub(crate) mod origin;
+mod router;
+mod wellknown;
+
+pub(crate) use origin::Hosts;
+pub(crate) use router::router;

@@ -1,0 +1,221 @@
+//! Server-sent events, cut into pieces that keep their exact bytes (WHATWG HTML section 9.2).
+//!
+//! A piece is one event with its blank line, or one comment line that stands between events. Each is given out
+//! as soon as its last byte is there; nothing is held that need not be.
+
+use bytes::{Bytes, BytesMut};
+
+/// Cuts a stream, however it is chunked.
+#[derive(Debug)]
+pub(crate) struct Splitter {
+    buffer: BytesMut,
+    /// Bytes of `buffer` already looked at.
+    scanned: usize,
+    limit: usize,
+    /// Bytes of a byte order mark still possible at the start of the stream.
+    mark: &'static [u8],
+    /// The current line has no byte yet.
+    line_is_empty: bool,
+    /// The last byte was a CR: a LF now belongs to it.
+    after_cr: bool,
+    /// Where the first line of the piece starts in `buffer`, and whether it has ended.
+    first_line_start: usize,
+    in_first_line: bool,
+}
+
+/// A piece of a stream.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Piece {
+    /// Exactly as it came.
+    pub(crate) raw: Bytes,
+    /// The joined `data` lines; `None` when there is none, or nothing in it.
+    pub(crate) data: Option<Bytes>,
+    /// The `id`.
+    pub(crate) id: Option<Bytes>,
+}
+
+/// A piece is longer than the bound.
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+#[error("an event of the stream is larger than {limit} bytes")]
+pub(crate) struct TooLarge {
+    /// Bytes accepted.
+    pub(crate) limit: usize,
+}
+
+impl Splitter {
+    /// A splitter for a new stream whose pieces may have `limit` bytes.
+    pub(crate) fn new(limit: usize) -> Self {
+        Splitter {
+            buffer: BytesMut::new(),
+            scanned: 0,
+            limit,
+            mark: b"\xef\xbb\xbf",
+            line_is_empty: true,
+            after_cr: false,
+            first_line_start: 0,
+            in_first_line: true,
+        }
+    }
+
+    /// Takes the next bytes of the stream.
+    pub(crate) fn push(&mut self, chunk: &[u8]) {
+        self.buffer.extend_from_slice(chunk);
+    }
+
+    /// The next complete piece.
+    ///
+    /// # Errors
+    /// [`TooLarge`] when what is there of it is longer than the bound.
+    pub(crate) fn next_piece(&mut self) -> Result<Option<Piece>, TooLarge> {
+        while self.scanned < self.buffer.len() {
+            let byte = self.buffer[self.scanned];
+            let ends_piece = self.step(byte);
+            self.scanned += 1;
+            if ends_piece {
+                let raw = self.buffer.split_to(self.scanned).freeze();
+                self.scanned = 0;
+                self.first_line_start = 0;
+                self.in_first_line = true;
+                return self.bounded(raw.len()).map(|()| Some(Piece::read(raw)));
+            }
+        }
+        self.bounded(self.buffer.len()).map(|()| None)
+    }
+
+    /// What stands after the last complete piece when the stream has ended. Strict clients ignore it, lenient
+    /// ones read it as an event.
+    pub(crate) fn rest(&mut self) -> Option<Piece> {
+        let raw = self.buffer.split().freeze();
+        self.scanned = 0;
+        (!raw.is_empty()).then(|| Piece::read(raw))
+    }
+
+    /// Looks at one byte; does it end a piece?
+    fn step(&mut self, byte: u8) -> bool {
+        if let Some((first, rest)) = self.mark.split_first() {
+            if byte == *first {
+                self.mark = rest;
+                self.first_line_start = if rest.is_empty() { self.scanned + 1 } else { 0 };
+                return false;
+            }
+            self.line_is_empty = self.mark.len() == 3;
+            self.mark = &[];
+        }
+        if std::mem::take(&mut self.after_cr) && byte == b'\n' {
+            if self.in_first_line && self.line_is_empty {
+                self.first_line_start = self.scanned + 1;
+            }
+            return false;
+        }
+        if byte != b'\n' && byte != b'\r' {
+            self.line_is_empty = false;
+            return false;
+        }
+        self.after_cr = byte == b'\r';
+        let was_empty = std::mem::replace(&mut self.line_is_empty, true);
+        let was_comment =
+            self.in_first_line && self.buffer.get(self.first_line_start) == Some(&b':');
+        self.in_first_line = false;
+        was_empty || was_comment
+    }
+
+    fn bounded(&self, size: usize) -> Result<(), TooLarge> {
+        if size > self.limit { Err(TooLarge { limit: self.limit }) } else { Ok(()) }
+    }
+}
+
+impl Piece {
+    fn read(raw: Bytes) -> Piece {
+        let mut data: Vec<Bytes> = Vec::new();
+        let mut id = None;
+        for line in Lines::of(&raw) {
+            match field(&raw[line.clone()]) {
+                (b"data", skip) => data.push(raw.slice(line.start + skip..line.end)),
+                (b"id", skip) => {
+                    let value = raw.slice(line.start + skip..line.end);
+                    id = (!value.contains(&0)).then_some(value).or(id);
+                }
+                _ => {}
+            }
+        }
+        let data = match data.len() {
+            0 => None,
+            1 => data.pop(),
+            _ => Some(Bytes::from(data.join(&b'\n'))),
+        };
+        Piece { raw, data: data.filter(|data| !data.is_empty()), id }
+    }
+
+    /// The piece with other data: all else stays as it came, and the new data stands where the first was.
+    pub(crate) fn with_data(&self, data: &[u8]) -> Bytes {
+        let mut out = BytesMut::with_capacity(self.raw.len() + data.len());
+        let mut replacement = Some(data);
+        let mut from = 0;
+        for line in Lines::of(&self.raw) {
+            if field(&self.raw[line.clone()]).0 != b"data" {
+                continue;
+            }
+            out.extend_from_slice(&self.raw[from..line.start]);
+            let end = line_end(&self.raw, line.end);
+            if let Some(data) = replacement.take() {
+                for (index, part) in data.split(|byte| *byte == b'\n').enumerate() {
+                    out.extend_from_slice(if index == 0 { b"data: " } else { b"\ndata: " });
+                    out.extend_from_slice(part);
+                }
+                out.extend_from_slice(&self.raw[line.end..end]);
+            }
+            from = end;
+        }
+        out.extend_from_slice(&self.raw[from..]);
+        out.freeze()
+    }
+}
+
+/// A field's name and where its value starts in the line.
+fn field(line: &[u8]) -> (&[u8], usize) {
+    match line.iter().position(|byte| *byte == b':') {
+        Some(colon) => {
+            let space = usize::from(line.get(colon + 1) == Some(&b' '));
+            (&line[..colon], colon + 1 + space)
+        }
+        None => (line, line.len()),
+    }
+}
+
+/// Offset after the terminator that stands at `at`.
+fn line_end(raw: &[u8], at: usize) -> usize {
+    match (raw.get(at), raw.get(at + 1)) {
+        (Some(b'\r'), Some(b'\n')) => at + 2,
+        (Some(_), _) => at + 1,
+        (None, _) => at,
+    }
+}
+
+/// The ranges of a piece's lines, without terminators.
+struct Lines<'r> {
+    raw: &'r [u8],
+    at: usize,
+}
+
+impl Lines<'_> {
+    fn of(raw: &[u8]) -> Lines<'_> {
+        let at = if raw.starts_with(b"\xef\xbb\xbf") { 3 } else { 0 };
+        Lines { raw, at }
+    }
+}
+
+impl Iterator for Lines<'_> {
+    type Item = std::ops::Range<usize>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        let rest = self.raw.get(self.at..).filter(|rest| !rest.is_empty())?;
+        let length =
+            rest.iter().position(|byte| matches!(byte, b'\n' | b'\r')).unwrap_or(rest.len());
+        let line = self.at..self.at + length;
+        self.at = line_end(self.raw, line.end);
+        Some(line)
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,183 @@
+use super::*;
+use proptest::prelude::*;
+
+fn split(chunks: &[&[u8]]) -> (Vec<Piece>, Option<Piece>) {
+    let mut splitter = Splitter::new(1 << 20);
+    let mut pieces = Vec::new();
+    for chunk in chunks {
+        splitter.push(chunk);
+        while let Some(piece) = splitter.next_piece().unwrap() {
+            pieces.push(piece);
+        }
+    }
+    (pieces, splitter.rest())
+}
+
+fn text(bytes: &Option<Bytes>) -> Option<&str> {
+    bytes.as_deref().map(|bytes| std::str::from_utf8(bytes).unwrap())
+}
+
+#[test]
+fn events_of_every_line_ending() {
+    for end in ["\n", "\r\n", "\r"] {
+        let stream = format!(
+            "id: 7{end}event: message{end}data: {{\"a\":{end}data:1}}{end}{end}data:x{end}{end}"
+        );
+        let (pieces, rest) = split(&[stream.as_bytes()]);
+        assert_eq!(text(&pieces[0].data), Some("{\"a\":\n1}"), "{end:?}");
+        assert_eq!(text(&pieces[0].id), Some("7"));
+        assert_eq!(text(&pieces[1].data), Some("x"));
+        assert!(rest.is_none_or(|rest| &rest.raw[..] == b"\n"));
+    }
+}
+
+#[test]
+fn comments_and_priming_events_have_no_data_and_come_at_once() {
+    let (pieces, rest) =
+        split(&[b": ping\n", b"\nid: 1\ndata:\n\n", b"retry: 5\n\n", b":\r", b"\ndata: x"]);
+    let raws: Vec<_> = pieces.iter().map(|piece| piece.raw.clone()).collect();
+    assert_eq!(raws, [&b": ping\n"[..], b"\n", b"id: 1\ndata:\n\n", b"retry: 5\n\n", b":\r"]);
+    assert!(pieces.iter().all(|piece| piece.data.is_none()));
+    assert_eq!(text(&rest.unwrap().data), Some("x"));
+}
+
+#[test]
+fn a_comment_inside_an_event_stays_there() {
+    let (pieces, _) = split(&[b"data: x\n: inside\n\n"]);
+    assert_eq!(pieces.len(), 1);
+    assert_eq!(text(&pieces[0].data), Some("x"));
+}
+
+#[test]
+fn a_byte_order_mark_counts_only_at_the_start() {
+    let (pieces, _) = split(&[b"\xef", b"\xbb\xbf", b"data: x\n\n"]);
+    assert_eq!(text(&pieces[0].data), Some("x"));
+    let (pieces, _) = split(&[b"\xef\xbb\xbf: c\ndata: x\n\n\xef\xbb\xbfdata: y\n\n"]);
+    assert_eq!(&pieces[0].raw[..], b"\xef\xbb\xbf: c\n");
+    assert_eq!(text(&pieces[1].data), Some("x"));
+    assert_eq!(pieces[2].data, None);
+    let (pieces, _) = split(&[b"\xef\xbbdata: x\n\n"]);
+    assert_eq!((pieces.len(), &pieces[0].data), (1, &None));
+}
+
+#[test]
+fn an_id_with_nul_is_none() {
+    let (pieces, _) = split(&[b"id: a\0\ndata: x\n\n"]);
+    assert_eq!(pieces[0].id, None);
+}
+
+#[test]
+fn data_is_replaced_where_it_stood() {
+    let (pieces, _) = split(&[b"id: 1\r\ndata: {\r\nevent: e\r\ndata: }\r\n\r\n"]);
+    assert_eq!(&pieces[0].with_data(b"{}")[..], b"id: 1\r\ndata: {}\r\nevent: e\r\n\r\n");
+    assert_eq!(&pieces[0].with_data(b"{\n}")[..], b"id: 1\r\ndata: {\ndata: }\r\nevent: e\r\n\r\n");
+    let (_, rest) = split(&[b"data: x"]);
+    assert_eq!(&rest.unwrap().with_data(b"y")[..], b"data: y");
+}
+
+#[test]
+fn the_bound_holds_for_whole_and_for_partial_pieces() {
+    let mut splitter = Splitter::new(8);
+    splitter.push(b"data: 1\n");
+    assert_eq!(splitter.next_piece(), Ok(None));
+    splitter.push(b"\n");
+    assert_eq!(splitter.next_piece(), Err(TooLarge { limit: 8 }));
+    let mut splitter = Splitter::new(8);
+    splitter.push(b"data: 123");
+    assert_eq!(splitter.next_piece(), Err(TooLarge { limit: 8 }));
+}
+
+fn stream() -> impl Strategy<Value = Vec<u8>> {
+    let part = prop::sample::select(vec![
+        &b"data: {\"a\":1}"[..],
+        b"data:",
+        b"data",
+        b"id: 3",
+        b"retry: 1",
+        b": c",
+        b":",
+        b"x",
+        b"\n",
+        b"\r",
+        b"\r\n",
+        b"\n\n",
+        b"\r\r",
+        b"\xef\xbb\xbf",
+        b"\xff",
+        b" ",
+        b"event: message",
+    ]);
+    prop::collection::vec(part, 0..24).prop_map(|parts| parts.concat())
+}
+
+/// The oracle: the whole stream at once, line by line, as the specification tells it.
+fn dispatched(stream: &[u8]) -> Vec<Vec<u8>> {
+    let stream = stream.strip_prefix(b"\xef\xbb\xbf").unwrap_or(stream);
+    let unified: Vec<u8> = {
+        let mut out = Vec::new();
+        let mut bytes = stream.iter().peekable();
+        while let Some(byte) = bytes.next() {
+            if *byte == b'\r' {
+                bytes.next_if(|next| **next == b'\n');
+                out.push(b'\n');
+            } else {
+                out.push(*byte);
+            }
+        }
+        out
+    };
+    let mut events = Vec::new();
+    let mut data: Vec<Vec<u8>> = Vec::new();
+    let mut lines: Vec<&[u8]> = unified.split(|byte| *byte == b'\n').collect();
+    lines.pop();
+    for line in lines {
+        if line.is_empty() {
+            let joined = std::mem::take(&mut data).join(&b'\n');
+            if !joined.is_empty() {
+                events.push(joined);
+            }
+        } else if line == b"data" {
+            data.push(Vec::new());
+        } else if let Some(value) = line.strip_prefix(b"data:") {
+            data.push(value.strip_prefix(b" ").unwrap_or(value).to_vec());
+        }
+    }
+    events
+}
+
+proptest! {
+    #[test]
+    fn chunking_changes_nothing(stream in stream(), cuts in prop::collection::vec(0usize..200, 0..8)) {
+        let mut cuts: Vec<usize> = cuts.into_iter().map(|cut| cut % (stream.len() + 1)).collect();
+        cuts.sort_unstable();
+        let mut chunks = Vec::new();
+        let mut from = 0;
+        for cut in cuts {
+            chunks.push(&stream[from..cut]);
+            from = cut;
+        }
+        chunks.push(&stream[from..]);
+        prop_assert_eq!(split(&chunks), split(&[&stream[..]]));
+    }
+
+    #[test]
+    fn pieces_are_the_stream_and_dispatch_what_the_specification_does(stream in stream()) {
+        let (pieces, rest) = split(&[&stream[..]]);
+        let joined: Vec<u8> =
+            pieces.iter().chain(&rest).flat_map(|piece| piece.raw.to_vec()).collect();
+        prop_assert_eq!(&joined, &stream);
+        let data: Vec<Vec<u8>> =
+            pieces.iter().filter_map(|piece| piece.data.as_ref()).map(|data| data.to_vec()).collect();
+        prop_assert_eq!(data, dispatched(&stream));
+    }
+
+    #[test]
+    fn replaced_data_is_read_back(stream in stream(), data in "[a-z{}\":\n]{1,20}") {
+        let (pieces, _) = split(&[&stream[..]]);
+        for piece in pieces.iter().filter(|piece| piece.data.is_some()) {
+            let replaced = Piece::read(piece.with_data(data.as_bytes()));
+            prop_assert_eq!(replaced.data.as_deref(), Some(data.as_bytes()));
+            prop_assert_eq!(&replaced.id, &piece.id);
+        }
+    }
+}

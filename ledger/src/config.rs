@@ -1,0 +1,121 @@
+//! Configuration of the ledger: parsed whole, every mistake reported at once.
+
+use std::fs;
+use std::net::SocketAddr;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use tlog::{SigningKey, VerifyingKey};
+
+/// Table `[ledger]` of the configuration.
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct LedgerConfig {
+    /// Address on which gRPC and HTTP are served.
+    #[serde(default = "default_listen")]
+    pub listen: SocketAddr,
+    /// URL under which readers reach the ledger; the audience of their tokens.
+    #[serde(default = "default_public_url")]
+    pub public_url: String,
+    /// Folder of the store and of the checkpoint file. One ledger owns it.
+    pub data_dir: PathBuf,
+    /// File with the log's signing key (`exhibit keygen`), mode 0600. The key's name is the log's origin.
+    pub log_key_file: PathBuf,
+    /// File with the ledger's own recorder key, mode 0600: it records starts, marks and conflicts.
+    pub recorder_key_file: PathBuf,
+    /// vkeys of the recorders that may append, the ledger's own excepted.
+    #[serde(default)]
+    pub recorders: Vec<String>,
+    /// Who may read entries: issuers of people, keys of followers.
+    #[serde(default)]
+    pub identity: identity::IdentityConfig,
+}
+
+/// Default address of the ledger.
+pub fn default_listen() -> SocketAddr {
+    SocketAddr::from(([127, 0, 0, 1], 7601))
+}
+
+fn default_public_url() -> String {
+    "http://127.0.0.1:7601".to_owned()
+}
+
+/// Everything wrong with a `[ledger]` table.
+#[derive(Debug, thiserror::Error)]
+#[error("the ledger's configuration cannot be used:\n  - {}", .0.join("\n  - "))]
+pub struct ConfigError(pub Vec<String>);
+
+/// A configuration that was checked.
+#[derive(Debug)]
+pub(crate) struct Checked {
+    pub(crate) data_dir: PathBuf,
+    pub(crate) public_url: String,
+    pub(crate) log_key: SigningKey,
+    pub(crate) recorder_key: SigningKey,
+    pub(crate) recorders: Vec<VerifyingKey>,
+    pub(crate) readers: identity::Verifier,
+}
+
+impl LedgerConfig {
+    /// Reads the keys and checks every value.
+    ///
+    /// # Errors
+    /// [`ConfigError`] lists all mistakes.
+    pub(crate) fn check(self) -> Result<Checked, ConfigError> {
+        let mut mistakes = Vec::new();
+        let mut note = |mistake: String| mistakes.push(mistake);
+        let log_key = read_key("log_key_file", &self.log_key_file).map_err(&mut note).ok();
+        let own_key = read_key("recorder_key_file", &self.recorder_key_file).map_err(&mut note).ok();
+        let mut recorders = Vec::new();
+        for vkey in &self.recorders {
+            match VerifyingKey::parse(vkey) {
+                Ok(key) if !proto::names::is_leaf_name(key.name()) => note(format!(
+                    "recorders: the name {:?} may not stand in a leaf; use A-Z a-z 0-9 _ - . / : + @",
+                    key.name()
+                )),
+                Ok(key) if recorders.iter().any(|k: &VerifyingKey| k.name() == key.name()) => {
+                    note(format!("recorders: {:?} is listed twice", key.name()));
+                }
+                Ok(key) => recorders.push(key),
+                Err(error) => note(format!("recorders: {vkey:?} is no vkey: {error}")),
+            }
+        }
+        if let (Some(log), Some(own)) = (&log_key, &own_key) {
+            if log.verifying_key().public_key() == own.verifying_key().public_key() {
+                note("log_key_file and recorder_key_file hold one key; keys are per role".into());
+            }
+            if recorders.iter().any(|key| key.name() == own.name()) {
+                note(format!("recorders: {:?} is the ledger's own recorder", own.name()));
+            }
+            recorders.push(own.verifying_key());
+        }
+        let readers = identity::Verifier::new(self.identity)
+            .map_err(|error| note(format!("identity: {error}")))
+            .ok();
+        match (log_key, own_key, readers) {
+            (Some(log_key), Some(recorder_key), Some(readers)) if mistakes.is_empty() => {
+                Ok(Checked {
+                    data_dir: self.data_dir,
+                    public_url: self.public_url,
+                    log_key,
+                    recorder_key,
+                    recorders,
+                    readers,
+                })
+            }
+            _ => Err(ConfigError(mistakes)),
+        }
+    }
+}
+
+fn read_key(field: &str, path: &Path) -> Result<SigningKey, String> {
+    let about = |what: String| format!("{field}: {}: {what}", path.display());
+    let mode = fs::metadata(path).map_err(|error| about(error.to_string()))?.permissions().mode();
+    if mode & 0o077 != 0 {
+        return Err(about(format!("mode {:04o} lets others read it; chmod 600", mode & 0o7777)));
+    }
+    let text = fs::read_to_string(path).map_err(|error| about(error.to_string()))?;
+    SigningKey::parse(text.trim_end()).map_err(|error| about(error.to_string()))
+}

@@ -1,0 +1,73 @@
+//! The ledger's doors: gRPC for recorders and followers, HTTP for tiles.
+
+mod append;
+mod status;
+mod subscribe;
+mod tiles;
+
+use std::pin::Pin;
+use std::sync::Arc;
+
+use axum::Router;
+use futures_util::Stream;
+use proto::v1::ledger_server::{Ledger as LedgerService, LedgerServer};
+use proto::v1::{AppendRequest, AppendResponse, SubscribeRequest, SubscribeResponse};
+use tlog::VerifyingKey;
+use tokio::sync::watch;
+use tonic::{Request, Response, Status, Streaming};
+
+use crate::own::OwnRecorder;
+use crate::publish::Published;
+use crate::registry::Registry;
+use crate::sequencer::Sequencer;
+use crate::store::Store;
+use crate::tree::TreeReader;
+
+/// Largest gRPC message: two of the largest disclosures (a message and the decision over it) and their leaf.
+const MAX_GRPC_BYTES: usize = 40 << 20;
+
+/// What the doors need; cheap to clone.
+#[derive(Clone)]
+pub(crate) struct Doors {
+    pub(crate) log: VerifyingKey,
+    pub(crate) registry: Arc<Registry>,
+    pub(crate) sequencer: Sequencer,
+    pub(crate) own: OwnRecorder,
+    pub(crate) store: Arc<dyn Store>,
+    pub(crate) tree: TreeReader,
+    pub(crate) published: watch::Receiver<Arc<Published>>,
+    pub(crate) readers: identity::Verifier,
+    pub(crate) audience: Arc<str>,
+}
+
+impl Doors {
+    /// All doors on one router: HTTP/1.1, HTTP/2 and gRPC.
+    pub(crate) fn router(self) -> Router {
+        let service = LedgerServer::new(self.clone())
+            .max_decoding_message_size(MAX_GRPC_BYTES)
+            .max_encoding_message_size(MAX_GRPC_BYTES);
+        tonic::service::Routes::new(service).prepare().into_axum_router().merge(tiles::router(self))
+    }
+}
+
+type Reply<T> = Pin<Box<dyn Stream<Item = Result<T, Status>> + Send>>;
+
+#[tonic::async_trait]
+impl LedgerService for Doors {
+    type AppendStream = Reply<AppendResponse>;
+    type SubscribeStream = Reply<SubscribeResponse>;
+
+    async fn append(
+        &self,
+        request: Request<Streaming<AppendRequest>>,
+    ) -> Result<Response<Self::AppendStream>, Status> {
+        Ok(Response::new(append::open(self.clone(), request.into_inner())))
+    }
+
+    async fn subscribe(
+        &self,
+        request: Request<SubscribeRequest>,
+    ) -> Result<Response<Self::SubscribeStream>, Status> {
+        subscribe::open(self.clone(), request).await.map(Response::new)
+    }
+}

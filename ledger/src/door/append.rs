@@ -1,0 +1,332 @@
+//! A recorder's stream: it proves its key, then sends events and is told where they stand once they are durable.
+
+use std::pin::pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use proto::append::challenge_text;
+use proto::ids::Id;
+use proto::v1::append_request::Frame as Request;
+use proto::v1::append_response::Frame as Response;
+use proto::v1::{
+    Acknowledged, Acknowledgement, Answer, AppendRequest, AppendResponse, Challenge, Events, Open,
+    Opened, RecorderConflict, Watch, Watched,
+};
+use tlog::{LeafIndex, TreeSize, VerifyingKey, prove_consistency, prove_inclusion};
+use tokio::sync::{Semaphore, mpsc, oneshot};
+use tokio_stream::{Stream, StreamExt, wrappers::ReceiverStream};
+use tonic::{Code, Status};
+
+use super::{Doors, Reply, status};
+use crate::intake::{Intake, Judged};
+use crate::own;
+use crate::registry::Lease;
+use crate::sequencer::{Arrival, Committed, Stopped};
+
+/// How long a recorder may take to open its stream.
+const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
+/// How long a proof waits for the checkpoint that covers its leaf.
+const WATCH_TIMEOUT: Duration = Duration::from_secs(10);
+/// Proofs one stream may wait for at once.
+const MAX_WATCHES: usize = 4;
+/// Submissions of one stream that may wait for their commit.
+const MAX_PENDING: usize = 256;
+/// Answers that may wait for a slow recorder.
+const MAX_ANSWERS: usize = 64;
+
+type Answers = mpsc::Sender<Result<AppendResponse, Status>>;
+
+/// Serves a stream on its own task; it ends after every event it accepted is durable.
+pub(super) fn open(
+    doors: Doors,
+    frames: impl Stream<Item = Result<AppendRequest, Status>> + Send + 'static,
+) -> Reply<AppendResponse> {
+    let (answers, receiver) = mpsc::channel(MAX_ANSWERS);
+    tokio::spawn(async move {
+        let served = serve(doors, pin!(frames), &answers).await;
+        if let Err(status) = served {
+            tracing::warn!(status = %status.message(), "an append stream ended");
+            answers.send(Err(status)).await.unwrap_or_default();
+        }
+    });
+    Box::pin(ReceiverStream::new(receiver))
+}
+
+async fn serve<S>(doors: Doors, mut frames: std::pin::Pin<&mut S>, answers: &Answers) -> Result<(), Status>
+where
+    S: Stream<Item = Result<AppendRequest, Status>>,
+{
+    let handshake = handshake(&doors, &mut frames, answers);
+    let (key, epoch) = tokio::time::timeout(HANDSHAKE_TIMEOUT, handshake)
+        .await
+        .map_err(|_| status::status(Code::DeadlineExceeded, "protocol", "no proof of key came"))??;
+    let lease = doors.registry.lease(key.name(), epoch).map_err(|e| status::refused(&e))?;
+    let chain = lease.chain().cloned();
+    let mut intake = Intake::new(
+        doors.log.name().into(),
+        key,
+        epoch,
+        chain.as_ref().map(|chain| chain.head),
+        chain.as_ref().and_then(|chain| chain.active_snapshot),
+    );
+    let opened = Opened {
+        head: lease.chain().map(own::report),
+        previous: lease.previous().map(own::report),
+    };
+    send(answers, Response::Opened(opened)).await?;
+
+    let (pending, waiting) = mpsc::channel(MAX_PENDING);
+    let acknowledging = tokio::spawn(acknowledge(waiting, answers.clone(), lease));
+    let read = read(&doors, &mut frames, answers, &mut intake, &pending).await;
+    drop(pending);
+    // Whatever was accepted becomes durable and known before another stream may open.
+    let mut lease = acknowledging
+        .await
+        .map_err(|_| status::stopped(Stopped))?;
+    match read {
+        Ok(()) => Ok(()),
+        Err(End::Refused(status)) => Err(status),
+        Err(End::Fork(conflict)) => {
+            let message = format!(
+                "event {} does not follow the chain of this epoch: a fork; recorder {:?} is suspended",
+                conflict.sequence, conflict.recorder_id
+            );
+            let suspended = lease.suspend();
+            doors.own.record_conflict(*conflict, suspended).await.map_err(status::stopped)?;
+            Err(status::status(Code::FailedPrecondition, "recorder_fork", message))
+        }
+    }
+}
+
+async fn handshake<S>(
+    doors: &Doors,
+    frames: &mut std::pin::Pin<&mut S>,
+    answers: &Answers,
+) -> Result<(VerifyingKey, Id), Status>
+where
+    S: Stream<Item = Result<AppendRequest, Status>>,
+{
+    let Some(Request::Open(Open { recorder_id, epoch })) = next(frames).await? else {
+        return Err(status::protocol("the first frame must be Open"));
+    };
+    let epoch =
+        Id::from_slice(&epoch).ok_or_else(|| status::protocol("an epoch has 16 bytes"))?;
+    let key = doors.registry.key(&recorder_id).map_err(|error| status::refused(&error))?;
+
+    let mut nonce = [0; 32];
+    getrandom::fill(&mut nonce)
+        .map_err(|_| status::status(Code::Internal, "randomness", "no randomness to be had"))?;
+    let origin = doors.log.name();
+    let challenge =
+        Challenge { origin: origin.to_owned(), nonce: nonce.to_vec().into() };
+    send(answers, Response::Challenge(challenge)).await?;
+
+    let Some(Request::Answer(Answer { signature })) = next(frames).await? else {
+        return Err(status::protocol("the second frame must be Answer"));
+    };
+    let text = challenge_text(origin, &recorder_id, epoch, &nonce);
+    let valid = <&[u8; 64]>::try_from(&signature[..])
+        .is_ok_and(|signature| key.verify(text.as_bytes(), signature));
+    if !valid {
+        let message = format!("the answer is not signed by the registered key of {recorder_id:?}");
+        return Err(status::status(Code::Unauthenticated, "recorder_key", message));
+    }
+    Ok((key.clone(), epoch))
+}
+
+/// Why reading ended early.
+enum End {
+    Refused(Status),
+    Fork(Box<RecorderConflict>),
+}
+
+impl From<Status> for End {
+    fn from(status: Status) -> Self {
+        End::Refused(status)
+    }
+}
+
+/// Acknowledgements to come, in order.
+enum Pending {
+    Stored(Vec<Acknowledgement>),
+    Submitted(Submitted),
+}
+
+struct Submitted {
+    events: Vec<(proto::ChainHead, Option<[u8; 32]>)>,
+    committed: oneshot::Receiver<Vec<Committed>>,
+}
+
+async fn read<S>(
+    doors: &Doors,
+    frames: &mut std::pin::Pin<&mut S>,
+    answers: &Answers,
+    intake: &mut Intake,
+    pending: &mpsc::Sender<Pending>,
+) -> Result<(), End>
+where
+    S: Stream<Item = Result<AppendRequest, Status>>,
+{
+    let watches = Arc::new(Semaphore::new(MAX_WATCHES));
+    while let Some(frame) = next(frames).await? {
+        match frame {
+            Request::Events(events) => accept(doors, intake, pending, events).await?,
+            Request::Watch(watch) => {
+                let permit = Arc::clone(&watches).try_acquire_owned().map_err(|_| {
+                    status::status(Code::ResourceExhausted, "watches", "too many proofs at once")
+                })?;
+                let (doors, answers) = (doors.clone(), answers.clone());
+                tokio::spawn(async move {
+                    let _permit = permit;
+                    let answer = prove(&doors, &watch).await.map(|watched| AppendResponse {
+                        frame: Some(Response::Watched(watched)),
+                    });
+                    answers.send(answer).await.unwrap_or_default();
+                });
+            }
+            Request::Open(_) | Request::Answer(_) => {
+                return Err(status::protocol("the stream is open already").into());
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Judges the events of a frame and submits the good ones up to the first bad one.
+async fn accept(
+    doors: &Doors,
+    intake: &mut Intake,
+    pending: &mpsc::Sender<Pending>,
+    events: Events,
+) -> Result<(), End> {
+    let mut arrivals = Vec::with_capacity(events.events.len());
+    let mut stored = Vec::new();
+    let mut end = None;
+    for event in events.events {
+        match intake.judge(event) {
+            Ok(Judged::Next(arrival)) => arrivals.push(arrival),
+            Ok(Judged::Resent { sequence }) => {
+                stored.push(Acknowledgement { sequence, ..Acknowledgement::default() });
+            }
+            Ok(Judged::Fork(conflict)) => {
+                end = Some(End::Fork(Box::new(conflict)));
+                break;
+            }
+            Err(refusal) => {
+                end = Some(End::Refused(status::refusal(&refusal)));
+                break;
+            }
+        }
+    }
+    // A receiver that is gone has failed, and reports so when it is awaited.
+    if !stored.is_empty() {
+        pending.send(Pending::Stored(stored)).await.unwrap_or_default();
+    }
+    if !arrivals.is_empty() {
+        let submitted = submit(doors, arrivals).await.map_err(status::stopped)?;
+        pending.send(Pending::Submitted(submitted)).await.unwrap_or_default();
+    }
+    end.map_or(Ok(()), Err)
+}
+
+async fn submit(doors: &Doors, arrivals: Vec<Arrival>) -> Result<Submitted, Stopped> {
+    let events =
+        arrivals.iter().map(|arrival| (arrival.head, arrival.active_snapshot)).collect();
+    let committed = doors.sequencer.submit(arrivals, None).await?;
+    Ok(Submitted { events, committed })
+}
+
+/// Tells the recorder what became durable, and keeps the lease in step; returns it when nothing is pending.
+async fn acknowledge(
+    mut waiting: mpsc::Receiver<Pending>,
+    answers: Answers,
+    mut lease: Lease,
+) -> Lease {
+    while let Some(pending) = waiting.recv().await {
+        let events = match pending {
+            Pending::Stored(events) => events,
+            Pending::Submitted(Submitted { events, committed }) => {
+                let Ok(places) = committed.await else {
+                    answers.send(Err(status::stopped(Stopped))).await.unwrap_or_default();
+                    return lease;
+                };
+                if let (Some((head, snapshot)), Some(place)) = (events.last(), places.last()) {
+                    lease.advance(*head, place.leaf_index, *snapshot);
+                }
+                events.iter().zip(&places).map(|((head, _), place)| told(head, place)).collect()
+            }
+        };
+        let acknowledged = Response::Acknowledged(Acknowledged { events });
+        // A recorder that went away is told its head when it comes back.
+        send(&answers, acknowledged).await.unwrap_or_default();
+    }
+    lease
+}
+
+fn told(head: &proto::ChainHead, place: &Committed) -> Acknowledgement {
+    Acknowledgement {
+        sequence: head.sequence,
+        leaf_index: place.leaf_index.0,
+        recorded_at_ns: place.recorded_at_ns,
+        leaf_hash: place.leaf_hash.0.to_vec().into(),
+    }
+}
+
+/// Waits for a checkpoint that covers the leaf, and proves that it does.
+async fn prove(doors: &Doors, watch: &Watch) -> Result<Watched, Status> {
+    let mut published = doors.published.clone();
+    let covers = tokio::time::timeout(
+        WATCH_TIMEOUT,
+        published.wait_for(|published| published.checkpoint.size.0 > watch.leaf_index),
+    );
+    let published = match covers.await {
+        Ok(Ok(published)) => Arc::clone(&published),
+        Ok(Err(_)) => return Err(status::stopped(Stopped)),
+        Err(_) => {
+            let message = format!("no checkpoint covers leaf {} yet", watch.leaf_index);
+            return Err(status::status(Code::DeadlineExceeded, "not_published", message));
+        }
+    };
+    let size = published.checkpoint.size;
+    if watch.known_size > size.0 {
+        let message = format!("you know a checkpoint of size {}, this log has {size}", watch.known_size);
+        return Err(status::status(Code::FailedPrecondition, "behind_recorder", message));
+    }
+    let tree = &doors.tree;
+    let failed = |error: &dyn std::fmt::Display| {
+        tracing::error!(%error, "a proof could not be made");
+        status::status(Code::Internal, "store_failed", "the proof could not be made")
+    };
+    let inclusion = prove_inclusion(LeafIndex(watch.leaf_index), size, tree)
+        .map_err(|error| failed(&error))?;
+    // Against no known checkpoint (size 0) there is nothing to prove: the proof is empty.
+    let consistency = prove_consistency(TreeSize(watch.known_size), size, tree)
+        .map_err(|error| failed(&error))?;
+    let bytes = |hashes: Vec<tlog::Hash>| hashes.iter().map(|h| h.0.to_vec().into()).collect();
+    Ok(Watched {
+        leaf_index: watch.leaf_index,
+        checkpoint: published.note.to_string(),
+        inclusion: bytes(inclusion),
+        consistency: bytes(consistency),
+    })
+}
+
+/// The next frame; `None` at the end of the stream, also when the connection broke.
+async fn next<S>(frames: &mut std::pin::Pin<&mut S>) -> Result<Option<Request>, Status>
+where
+    S: Stream<Item = Result<AppendRequest, Status>>,
+{
+    match frames.next().await {
+        None => Ok(None),
+        Some(Ok(AppendRequest { frame: Some(frame) })) => Ok(Some(frame)),
+        Some(Ok(AppendRequest { frame: None })) => Err(status::protocol("an empty frame")),
+        Some(Err(status)) => Err(status),
+    }
+}
+
+async fn send(answers: &Answers, frame: Response) -> Result<(), Status> {
+    answers
+        .send(Ok(AppendResponse { frame: Some(frame) }))
+        .await
+        .map_err(|_| Status::cancelled("the recorder has gone"))
+}

@@ -1,0 +1,84 @@
+//! The log over HTTP, as C2SP tlog-tiles lays it out: checkpoint and hash tiles for everybody, entries for
+//! readers.
+
+use axum::Router;
+use axum::extract::{Path, State};
+use axum::http::{HeaderMap, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use axum::routing::get;
+use tlog::{Tile, TileKind};
+use tonic::Code;
+
+use super::{Doors, subscribe};
+
+/// Full tiles never change.
+const IMMUTABLE: &str = "public, max-age=31536000, immutable";
+
+pub(super) fn router(doors: Doors) -> Router {
+    Router::new()
+        .route("/checkpoint", get(checkpoint))
+        .route("/tile/{*path}", get(tile))
+        .route("/healthz", get(|| async { "ok\n" }))
+        .route("/readyz", get(readyz))
+        .with_state(doors)
+}
+
+async fn checkpoint(State(doors): State<Doors>) -> Response {
+    let note = doors.published.borrow().note.to_string();
+    let headers =
+        [(header::CONTENT_TYPE, "text/plain; charset=utf-8"), (header::CACHE_CONTROL, "no-cache")];
+    (headers, note).into_response()
+}
+
+async fn tile(
+    State(doors): State<Doors>,
+    Path(path): Path<String>,
+    headers: HeaderMap,
+) -> Response {
+    let tile = match Tile::parse(&format!("tile/{path}")) {
+        Ok(tile) => tile,
+        Err(error) => return problem(StatusCode::NOT_FOUND, &error.to_string()),
+    };
+    let mut caching = IMMUTABLE;
+    if tile.kind == TileKind::Entries {
+        let header = headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok());
+        if let Err(status) = subscribe::authorize(&doors, header).await {
+            let code = match status.code() {
+                Code::Unauthenticated => StatusCode::UNAUTHORIZED,
+                Code::PermissionDenied => StatusCode::FORBIDDEN,
+                _ => StatusCode::SERVICE_UNAVAILABLE,
+            };
+            return problem(code, status.message());
+        }
+        caching = "private, max-age=31536000, immutable";
+    }
+    let size = doors.published.borrow().checkpoint.size;
+    let tree = doors.tree.clone();
+    let read = tokio::task::spawn_blocking(move || tree.tile_bytes(&tile, size)).await;
+    match read {
+        Ok(Ok(Some(bytes))) => {
+            let kind = "application/octet-stream";
+            ([(header::CONTENT_TYPE, kind), (header::CACHE_CONTROL, caching)], bytes)
+                .into_response()
+        }
+        Ok(Ok(None)) => {
+            problem(StatusCode::NOT_FOUND, &format!("no such tile in a tree of {size} entries"))
+        }
+        Ok(Err(error)) => {
+            tracing::error!(%error, "a tile could not be read");
+            problem(StatusCode::INTERNAL_SERVER_ERROR, "the tile could not be read")
+        }
+        Err(_) => problem(StatusCode::INTERNAL_SERVER_ERROR, "the tile could not be read"),
+    }
+}
+
+async fn readyz(State(doors): State<Doors>) -> Response {
+    match doors.sequencer.fatal().borrow().as_ref() {
+        None => "ready\n".into_response(),
+        Some(fatal) => problem(StatusCode::SERVICE_UNAVAILABLE, &fatal.to_string()),
+    }
+}
+
+fn problem(code: StatusCode, message: &str) -> Response {
+    (code, format!("{message}\n")).into_response()
+}

@@ -1,0 +1,171 @@
+//! Who is at the door, in which role, and the record of it.
+
+use std::net::SocketAddr;
+
+use axum::extract::ConnectInfo;
+use bytes::Bytes;
+use http::header::{AUTHORIZATION, USER_AGENT};
+use http::request::Parts;
+use identity::{AuthError, BearerToken, Principal};
+use proto::Role;
+use proto::kind::Kind;
+use proto::v1::authentication_failed::Reason;
+use proto::v1::evidence_accessed::{Door, Result as Outcome};
+use proto::v1::{AuthenticationFailed, EvidenceAccessed, MediaType, Slot};
+use serde_json::json;
+
+use super::Doors;
+use super::error::DoorError;
+use crate::journal::{Access, Unrecorded};
+
+/// Longest part of a user agent that is recorded.
+const MAX_USER_AGENT_BYTES: usize = 512;
+
+/// A caller whose token is good.
+#[derive(Debug, Clone)]
+pub struct Visitor {
+    principal: Principal,
+    client: Bytes,
+}
+
+/// What is recorded of an access besides the visitor.
+#[derive(Debug, Clone, Default)]
+pub struct Accessed {
+    /// Which door.
+    pub door: Door,
+    /// Allowed, denied or refused.
+    pub result: Outcome,
+    /// The role that was used; none when there was no fitting one.
+    pub role: Option<Role>,
+    /// Leaves of the checkpoint that was answered from.
+    pub checkpoint_size: u64,
+    /// First index delivered.
+    pub first_index: u64,
+    /// Index after the last delivered.
+    pub end_index: u64,
+    /// SHA-256 of what an export delivered.
+    pub output_digest: Bytes,
+    /// What was asked: SQL, or the parameters of an export.
+    pub query: Option<(MediaType, Bytes)>,
+}
+
+impl Visitor {
+    /// Who it is.
+    pub fn principal(&self) -> &Principal {
+        &self.principal
+    }
+
+    /// The most powerful of `roles` that the caller has.
+    pub fn role(&self, roles: &[Role]) -> Option<Role> {
+        Role::ALL.into_iter().find(|role| {
+            roles.contains(role) && self.principal.has_role(role.as_str())
+        })
+    }
+
+    pub(crate) fn access(&self, accessed: Accessed) -> Access {
+        let mut disclosures = vec![(Slot::Principal, MediaType::Json, json_bytes(&self.principal))];
+        disclosures.push((Slot::Client, MediaType::Json, self.client.clone()));
+        disclosures.extend(accessed.query.map(|(media_type, query)| (Slot::Query, media_type, query)));
+        let kind = Kind::EvidenceAccessed(EvidenceAccessed {
+            door: accessed.door.into(),
+            result: accessed.result.into(),
+            role: accessed.role.map(|role| role.as_str().to_owned()).unwrap_or_default(),
+            checkpoint_size: accessed.checkpoint_size,
+            first_index: accessed.first_index,
+            end_index: accessed.end_index,
+            output_digest: accessed.output_digest,
+        });
+        Access { kind, disclosures }
+    }
+}
+
+impl Doors {
+    /// Knows the caller by its bearer token, or records that it did not.
+    pub(crate) async fn admit(&self, request: &Parts) -> Result<Visitor, DoorError> {
+        let client = client(request);
+        // Two headers are as bad as none that fits.
+        let mut headers = request.headers.get_all(AUTHORIZATION).iter();
+        let header = headers.next().map(|header| header.to_str().unwrap_or("\u{fffd}"));
+        let bearer = match headers.next() {
+            None => BearerToken::from_header(header),
+            Some(_) => Err(AuthError::Malformed("there is more than one Authorization header")),
+        };
+        let known = match bearer {
+            Ok(bearer) => self.verifier.authenticate(bearer.as_str(), &self.public_url).await,
+            Err(error) => Err(error),
+        };
+        match known {
+            Ok(principal) => Ok(Visitor { principal, client }),
+            Err(error) => {
+                let failed = AuthenticationFailed {
+                    server: "query".to_owned(),
+                    reason: reason(&error).into(),
+                    http_status: u32::from(error.http_status()),
+                };
+                let disclosures = vec![(Slot::Client, MediaType::Json, client)];
+                let kind = Kind::AuthenticationFailed(failed);
+                self.journal.record(Access { kind, disclosures }).await?;
+                let told = error.challenge_error().map(|code| (code, error.to_string()));
+                let told = told.as_ref().map(|(code, text)| (*code, text.as_str()));
+                Err(DoorError::unauthenticated(&error, &self.challenge(None, told)))
+            }
+        }
+    }
+
+    /// Records an access; only then may it be answered.
+    pub(crate) async fn record(
+        &self,
+        visitor: &Visitor,
+        accessed: Accessed,
+    ) -> Result<(), Unrecorded> {
+        metrics::counter!("exhibit_query_accesses_total").increment(1);
+        self.journal.record(visitor.access(accessed)).await
+    }
+
+    /// The answer to a caller that none of `roles` fits.
+    pub(crate) fn forbid(&self, roles: &[Role], scope: Option<&str>) -> DoorError {
+        let names: Vec<&str> = roles.iter().map(|role| role.as_str()).collect();
+        let mut needed = format!("one of the roles {}", names.join(", "));
+        if let Some(scope) = scope {
+            needed.push_str(&format!(", or the scope {scope}"));
+        }
+        let told = Some(("insufficient_scope", needed.as_str()));
+        DoorError::forbidden(&needed, &self.challenge(scope, told))
+    }
+
+    fn challenge(&self, scope: Option<&str>, error: Option<(&str, &str)>) -> String {
+        let metadata = identity::protected_resource_metadata_url(&self.public_url);
+        identity::challenge(&metadata.unwrap_or_default(), scope, error)
+    }
+}
+
+/// What is known of the caller's machine, as the CLIENT disclosure has it.
+fn client(request: &Parts) -> Bytes {
+    let address = request.extensions.get::<ConnectInfo<SocketAddr>>().map(|info| info.0.ip());
+    let agent = request.headers.get(USER_AGENT).map(|agent| {
+        let bytes = agent.as_bytes();
+        String::from_utf8_lossy(&bytes[..bytes.len().min(MAX_USER_AGENT_BYTES)]).into_owned()
+    });
+    json_bytes(&json!({"address": address.map(|ip| ip.to_string()), "user_agent": agent}))
+}
+
+fn json_bytes(value: &impl serde::Serialize) -> Bytes {
+    // Structs of strings and maps with string keys always serialize.
+    serde_json::to_vec(value).unwrap_or_default().into()
+}
+
+fn reason(error: &AuthError) -> Reason {
+    match error {
+        AuthError::Missing => Reason::Missing,
+        AuthError::Expired { .. } => Reason::Expired,
+        AuthError::NotYetValid { .. } => Reason::NotYetValid,
+        AuthError::WrongAudience { .. } => Reason::WrongAudience,
+        AuthError::WrongIssuer { .. } => Reason::WrongIssuer,
+        AuthError::AlgorithmNotAllowed { .. } => Reason::Algorithm,
+        AuthError::UnknownKey { .. } | AuthError::KeyMismatch { .. } => Reason::UnknownKey,
+        AuthError::BadSignature => Reason::BadSignature,
+        AuthError::MissingClaim(_) | AuthError::UnreadableClaim { .. } => Reason::MissingClaim,
+        AuthError::IssuerUnreachable { .. } => Reason::IssuerUnreachable,
+        _ => Reason::Malformed,
+    }
+}

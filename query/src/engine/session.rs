@@ -1,0 +1,97 @@
+//! A DataFusion session that holds the tables of one archive as one reader may see them, and nothing else.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use datafusion::common::DataFusionError;
+use datafusion::execution::disk_manager::{DiskManagerBuilder, DiskManagerMode};
+use datafusion::execution::memory_pool::FairSpillPool;
+use datafusion::execution::runtime_env::RuntimeEnvBuilder;
+use datafusion::execution::session_state::SessionStateBuilder;
+use datafusion::prelude::{SQLOptions, SessionConfig, SessionContext};
+
+use super::SqlError;
+use super::guard::Admitted;
+use super::tables::{BaseTable, Table};
+use super::tripwire::Tripwire;
+use super::functions;
+use crate::archive::Archive;
+use crate::rows::Part;
+use crate::rows::disclosures::Slots;
+
+const VIEWS: &str = include_str!("views.sql");
+
+/// What a session shows.
+#[derive(Debug, Clone)]
+pub(crate) struct Shown {
+    pub(crate) parts: Arc<[Part]>,
+    pub(crate) slots: Slots,
+    /// Where proofs come from; offline there are none.
+    pub(crate) prover: Option<Archive>,
+}
+
+/// What one query may use.
+#[derive(Debug, Clone)]
+pub(crate) struct Resources {
+    pub(crate) memory_bytes: usize,
+    /// Where, and how many bytes.
+    pub(crate) spill: Option<(PathBuf, u64)>,
+}
+
+/// A session for one query.
+pub(crate) async fn open(
+    shown: &Shown,
+    resources: &Resources,
+    wire: &Tripwire,
+) -> Result<SessionContext, SqlError> {
+    let disk = match &resources.spill {
+        None => DiskManagerBuilder::default().with_mode(DiskManagerMode::Disabled),
+        Some((dir, bytes)) => DiskManagerBuilder::default()
+            .with_mode(DiskManagerMode::Directories(vec![dir.clone()]))
+            .with_max_temp_directory_size(*bytes),
+    };
+    let runtime = RuntimeEnvBuilder::new()
+        .with_memory_pool(Arc::new(FairSpillPool::new(resources.memory_bytes)))
+        .with_disk_manager_builder(disk)
+        .build_arc()
+        .map_err(|error| SqlError::running(&error, std::time::Duration::ZERO))?;
+    // One partition: rows come in ledger order, and the same query gives the same bytes.
+    let config =
+        SessionConfig::new().with_information_schema(true).with_target_partitions(1);
+    let state = SessionStateBuilder::new()
+        .with_config(config)
+        .with_runtime_env(runtime)
+        .with_default_features()
+        .with_table_factories(std::collections::HashMap::new())
+        .with_file_formats(Vec::new())
+        .with_physical_optimizer_rule(Arc::new(wire.clone()))
+        .build();
+    let context = SessionContext::new_with_state(state);
+    functions::install(&context, shown.prover.clone());
+    install_tables(&context, shown).await.map_err(|error| SqlError::planning(&error))?;
+    Ok(context)
+}
+
+/// Plans an admitted statement.
+pub(crate) async fn plan(
+    context: &SessionContext,
+    admitted: Admitted,
+) -> Result<datafusion::dataframe::DataFrame, SqlError> {
+    let planning = |error: DataFusionError| SqlError::planning(&error);
+    let plan = context.state().statement_to_plan(admitted.0).await.map_err(planning)?;
+    let read_only =
+        SQLOptions::new().with_allow_ddl(false).with_allow_dml(false).with_allow_statements(false);
+    read_only.verify_plan(&plan).map_err(|_| SqlError::NotReadOnly { found: plan.display().to_string() })?;
+    context.execute_logical_plan(plan).await.map_err(planning)
+}
+
+async fn install_tables(context: &SessionContext, shown: &Shown) -> Result<(), DataFusionError> {
+    for (name, table) in [("events", Table::Events), ("disclosures", Table::Disclosures)] {
+        let table = BaseTable::new(table, Arc::clone(&shown.parts), shown.slots);
+        context.register_table(name, Arc::new(table))?;
+    }
+    for view in VIEWS.split_inclusive(";\n") {
+        context.sql(view).await?;
+    }
+    Ok(())
+}

@@ -1,0 +1,78 @@
+//! Older checkpoints, verbatim: what binds the operator's clock to the witnesses'.
+//!
+//! One is kept for each ten minutes of recorded time (some 20 MB a year), in `checkpoints.ndjson`.
+
+use std::fs::{self, OpenOptions};
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+
+use crate::rows::RowError;
+
+const FILE: &str = "checkpoints.ndjson";
+const INTERVAL_NS: u64 = 600_000_000_000;
+
+/// A checkpoint that was verified when it was the newest.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Mark {
+    pub(crate) size: u64,
+    /// `recorded_at` of its last leaf, Unix ns; 0 when it has none.
+    pub(crate) recorded_at_ns: u64,
+    pub(crate) note: String,
+}
+
+#[derive(Debug)]
+pub(crate) struct Marks {
+    path: PathBuf,
+    marks: Arc<[Mark]>,
+}
+
+impl Marks {
+    /// Reads those kept earlier. An incomplete last line is what a crash leaves, and is dropped.
+    pub(crate) fn open(dir: &Path) -> Result<Self, RowError> {
+        let path = dir.join(FILE);
+        let text = match fs::read_to_string(&path) {
+            Ok(text) => text,
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => String::new(),
+            Err(error) => return Err(RowError::io(path)(error)),
+        };
+        let whole = text.rfind('\n').map_or(0, |end| end + 1);
+        if whole < text.len() {
+            let file = OpenOptions::new().write(true).open(&path);
+            file.and_then(|file| file.set_len(whole as u64)).map_err(RowError::io(&path))?;
+        }
+        let marks: Result<Arc<[Mark]>, _> =
+            text[..whole].lines().map(serde_json::from_str).collect();
+        match marks {
+            Ok(marks) => Ok(Self { path, marks }),
+            Err(error) => Err(RowError::Segment { path, reason: error.to_string() }),
+        }
+    }
+
+    pub(crate) fn all(&self) -> Arc<[Mark]> {
+        Arc::clone(&self.marks)
+    }
+
+    /// Keeps the checkpoint if it is time.
+    pub(crate) fn offer(&mut self, mark: Mark) -> Result<(), RowError> {
+        let is_due = self.marks.last().is_none_or(|last| {
+            mark.size > last.size && mark.recorded_at_ns >= last.recorded_at_ns.saturating_add(INTERVAL_NS)
+        });
+        if !is_due {
+            return Ok(());
+        }
+        // Strings and numbers always serialize.
+        let mut line = serde_json::to_string(&mark).unwrap_or_default();
+        line.push('\n');
+        let file = OpenOptions::new().create(true).append(true).open(&self.path);
+        file.and_then(|mut file| {
+            file.write_all(line.as_bytes())?;
+            file.sync_all()
+        })
+        .map_err(RowError::io(&self.path))?;
+        self.marks = self.marks.iter().cloned().chain([mark]).collect();
+        Ok(())
+    }
+}

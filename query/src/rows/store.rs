@@ -1,0 +1,147 @@
+//! All rows: sealed segments, then recent chunks, then what no checkpoint covers yet.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use proto::kind::Kind;
+use proto::v1::{Opening, Slot};
+
+use super::chunk::Chunk;
+use super::columns::Row;
+use super::disclosures::Slots;
+use super::part::Part;
+use super::segment::{Segment, SegmentRecord};
+use super::RowError;
+
+/// The rows of one log, written by its follower alone.
+#[derive(Debug)]
+pub(crate) struct Store {
+    dir: PathBuf,
+    seal_rows: usize,
+    seal_bytes: usize,
+    segments: Vec<Arc<Segment>>,
+    hot: Vec<Arc<Chunk>>,
+    /// Rows and bytes in `hot` and `pending`.
+    unsealed: (usize, usize),
+    pending: Vec<Row>,
+    pending_openings: Vec<Vec<Opening>>,
+    /// Erasures that no checkpoint covers yet.
+    erasures: Vec<(Bytes, Slots)>,
+}
+
+impl Store {
+    /// The store of the segments that `records` name, in order.
+    pub(crate) fn open(
+        dir: PathBuf,
+        records: Vec<SegmentRecord>,
+        (seal_rows, seal_bytes): (usize, usize),
+    ) -> Result<Self, RowError> {
+        let open = |record| Segment::open(&dir, record).map(Arc::new);
+        let segments = records.into_iter().map(open).collect::<Result<_, _>>()?;
+        Ok(Self {
+            dir,
+            seal_rows,
+            seal_bytes,
+            segments,
+            hot: Vec::new(),
+            unsealed: (0, 0),
+            pending: Vec::new(),
+            pending_openings: Vec::new(),
+            erasures: Vec::new(),
+        })
+    }
+
+    /// Adds the next row. What waits for a checkpoint is bounded too: it is sealed when there is much of it, and
+    /// shown to nobody before its checkpoint.
+    pub(crate) fn push(&mut self, row: Row, openings: Vec<Opening>) -> Result<(), RowError> {
+        let disclosed: usize = openings.iter().map(|opening| opening.content.len() + 64).sum();
+        self.unsealed.0 += 1;
+        self.unsealed.1 += row.entry.len() + 256 + disclosed;
+        if let Some(Kind::DisclosureErased(erased)) = &row.leaf.event.kind {
+            let slots = erased.slots.iter().filter_map(|&slot| Slot::try_from(slot).ok());
+            self.erasures.push((erased.event_id.clone(), Slots::only(slots)));
+        }
+        self.pending.push(row);
+        self.pending_openings.push(openings);
+        self.seal_if_full()
+    }
+
+    /// A checkpoint covers every row: erasures take effect, and segments are sealed when it is time.
+    pub(crate) fn settle(&mut self) -> Result<(), RowError> {
+        self.keep_pending()?;
+        for (event_id, slots) in std::mem::take(&mut self.erasures) {
+            self.erase(&event_id, slots)?;
+        }
+        self.seal_if_full()
+    }
+
+    pub(crate) fn parts(&self) -> Vec<Part> {
+        let sealed = self.segments.iter().cloned().map(Part::Sealed);
+        sealed.chain(self.hot.iter().cloned().map(Part::Hot)).collect()
+    }
+
+    pub(crate) fn segments(&self) -> impl Iterator<Item = &Segment> {
+        self.segments.iter().map(AsRef::as_ref)
+    }
+
+    /// Index after the last sealed row.
+    pub(crate) fn sealed(&self) -> u64 {
+        self.segments.last().map_or(0, |segment| segment.record.end)
+    }
+
+    fn seal_if_full(&mut self) -> Result<(), RowError> {
+        let (rows, bytes) = self.unsealed;
+        if rows < self.seal_rows && bytes < self.seal_bytes {
+            return Ok(());
+        }
+        self.keep_pending()?;
+        if !self.hot.is_empty() {
+            let segment = Segment::write(&self.dir, &Chunk::join(&self.hot)?)?;
+            tracing::info!(start = segment.record.start, end = segment.record.end, "segment sealed");
+            self.segments.push(Arc::new(segment));
+        }
+        self.hot.clear();
+        self.unsealed = (0, 0);
+        Ok(())
+    }
+
+    fn keep_pending(&mut self) -> Result<(), RowError> {
+        if self.pending.is_empty() {
+            return Ok(());
+        }
+        self.hot.push(Arc::new(Chunk::new(&self.pending, &self.pending_openings)?));
+        self.pending.clear();
+        self.pending_openings.clear();
+        // Each chunk is less than half as long as the one before, so there are few.
+        while let [.., before, last] = self.hot.as_slice()
+            && rows(before) < 2 * rows(last)
+        {
+            let joined = Chunk::join(&[before, last])?;
+            self.hot.truncate(self.hot.len() - 2);
+            self.hot.push(Arc::new(joined));
+        }
+        Ok(())
+    }
+
+    /// Erasures are rare, so the leaf is searched for. An unknown event id changes nothing.
+    fn erase(&mut self, event_id: &Bytes, slots: Slots) -> Result<(), RowError> {
+        for chunk in &mut self.hot {
+            if let Some(index) = chunk.find_event(event_id) {
+                *chunk = Arc::new(chunk.erase(index, slots)?);
+                return Ok(());
+            }
+        }
+        for segment in self.segments.iter().rev() {
+            if let Some(index) = segment.find_event(event_id)? {
+                return segment.erase(index, slots);
+            }
+        }
+        Ok(())
+    }
+}
+
+fn rows(chunk: &Chunk) -> u64 {
+    let range = chunk.range();
+    range.end - range.start
+}

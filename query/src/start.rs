@@ -1,0 +1,294 @@
+//! A query node from its configuration to its end.
+
+use std::fs::{self, File, TryLockError};
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use identity::{MachineKey, Verifier};
+use recorder::{Recorder, RecorderConfig};
+use tlog::{SigningKey, VerifyingKey};
+use tokio::sync::Semaphore;
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+use tonic::transport::Endpoint;
+use zeroize::Zeroizing;
+
+use crate::archive::Archive;
+use crate::config::QueryConfig;
+use crate::door::access::{Accessed, Visitor};
+use crate::door::error::DoorError;
+use crate::door::{Doors, Inner};
+use crate::engine::running::Engine;
+use crate::feed::deliveries::Deliveries;
+use crate::follower::contradiction::Kept;
+use crate::follower::copy::{LocalCopy, OpenError};
+use crate::follower::stream::{Following, Source, contradicted};
+use crate::rows::RowError;
+
+/// A running query node. Cheap to clone; [`stop`](Query::stop) ends it for all.
+#[derive(Clone)]
+pub struct Query {
+    doors: Doors,
+    recorder: Recorder,
+    running: Arc<Running>,
+}
+
+struct Running {
+    cancel: CancellationToken,
+    tasks: Mutex<Vec<JoinHandle<()>>>,
+    /// Held as long as the node runs: two writers would ruin the copy.
+    _lock: File,
+}
+
+/// Why a query node did not start.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum StartError {
+    /// Every mistake in the configuration, at once.
+    #[error("query configuration: {}", problems.join("; "))]
+    Config {
+        /// One line each: where, what, what to do.
+        problems: Vec<String>,
+    },
+    /// Another process uses the data folder.
+    #[error("{path} is in use by another process: give each query node its own data_dir", path = path.display())]
+    Locked {
+        /// The data folder.
+        path: PathBuf,
+    },
+    /// A file or folder cannot be used.
+    #[error(transparent)]
+    Rows(#[from] RowError),
+    /// The data folder is no usable copy of this log.
+    #[error(transparent)]
+    Open(#[from] OpenError),
+    /// Accesses cannot be recorded, so nothing could be answered. Retryable when the ledger is away.
+    #[error("the recorder of accesses did not start: {0}")]
+    Recorder(#[from] recorder::StartError),
+}
+
+impl Query {
+    /// Starts to follow the log, and to record accesses. The doors answer once a checkpoint is verified.
+    ///
+    /// After a contradiction it starts again, but answers nothing: see `contradiction.json` in the data folder.
+    ///
+    /// # Errors
+    /// When the configuration or the data folder cannot be used, or the ledger cannot be reached.
+    pub async fn start(config: QueryConfig) -> Result<Self, StartError> {
+        let parsed = Parsed::of(&config)?;
+        let lock = lock(&config.data_dir)?;
+        let recorder = Recorder::start(RecorderConfig {
+            ledger: config.ledger.clone(),
+            log: parsed.log.clone(),
+            key: parsed.recorder_key,
+            limits: recorder::Limits::default(),
+        })
+        .await?;
+        let cancel = CancellationToken::new();
+        let mut tasks = Vec::new();
+        let following = match Kept::load(&config.data_dir)? {
+            Some(kept) => {
+                tracing::error!(reason = kept.reason, "a contradiction was found earlier; nothing is served");
+                Following::stopped(contradicted(&kept.reason))
+            }
+            None => {
+                let (dir, limits, log) =
+                    (config.data_dir.clone(), config.limits.clone(), parsed.log.clone());
+                let open = move || LocalCopy::open(&dir, log, &limits);
+                let copy = tokio::task::spawn_blocking(open).await.map_err(|_| RowError::Aborted)??;
+                let source =
+                    Source { ledger: parsed.ledger, audience: parsed.audience, key: parsed.reader };
+                let (following, task) = Following::start(source, copy, cancel.clone());
+                tasks.push(task);
+                following
+            }
+        };
+        let spill = config.data_dir.join("spill");
+        let engine = Engine::start(&config.limits, &spill).map_err(RowError::io(&spill))?;
+        let doors = Doors::new(Inner {
+            following,
+            engine,
+            verifier: parsed.verifier,
+            journal: Arc::new(recorder.clone()),
+            public_url: config.public_url,
+            deliveries: Deliveries::new(config.limits.feed_access_interval()),
+            waiting: Arc::new(Semaphore::new(config.limits.feed_concurrency)),
+        });
+        tasks.push(tokio::spawn(keep_house(doors.clone(), cancel.clone())));
+        let running = Running { cancel, tasks: Mutex::new(tasks), _lock: lock };
+        Ok(Self { doors, recorder, running: Arc::new(running) })
+    }
+
+    /// The HTTP doors, to be served as they are or merged with others. Serve them with
+    /// `into_make_service_with_connect_info::<SocketAddr>()`, so that callers' addresses are recorded.
+    pub fn router(&self) -> axum::Router {
+        self.doors.router()
+    }
+
+    /// Why callers should ask another node now.
+    ///
+    /// # Errors
+    /// In words.
+    pub fn readiness(&self) -> Result<(), String> {
+        self.doors.readiness()
+    }
+
+    /// Everything that is verified now.
+    ///
+    /// # Errors
+    /// When nothing is verified yet, or following stopped at a contradiction: 503, `not_serving`.
+    pub fn archive(&self) -> Result<Archive, DoorError> {
+        self.doors.archive()
+    }
+
+    /// What records accesses.
+    pub fn recorder(&self) -> &Recorder {
+        &self.recorder
+    }
+
+    /// Knows the caller of a route that is mounted beside these doors, exactly as they do.
+    ///
+    /// # Errors
+    /// 401 when the token is not good (recorded), 503 when that could not be recorded.
+    pub async fn admit(&self, request: &http::request::Parts) -> Result<Visitor, DoorError> {
+        self.doors.admit(request).await
+    }
+
+    /// Records an access; only then may it be answered.
+    ///
+    /// # Errors
+    /// 503 when it could not be recorded.
+    pub async fn record_access(
+        &self,
+        visitor: &Visitor,
+        accessed: Accessed,
+    ) -> Result<(), DoorError> {
+        Ok(self.doors.record(visitor, accessed).await?)
+    }
+
+    /// The answer to a caller that none of `roles` fits: 403.
+    pub fn forbid(&self, roles: &[proto::Role]) -> DoorError {
+        self.doors.forbid(roles, None)
+    }
+
+    /// Stops following, records what was delivered and not yet recorded, and stops the recorder.
+    pub async fn stop(&self) {
+        self.running.cancel.cancel();
+        let tasks = std::mem::take(
+            // Nothing panics while the lock is held.
+            &mut *self.running.tasks.lock().unwrap_or_else(PoisonError::into_inner),
+        );
+        for task in tasks {
+            if let Err(error) = task.await {
+                tracing::error!(%error, "a task of the query node was aborted");
+            }
+        }
+        self.doors.deliveries.flush(self.doors.journal.as_ref(), true).await;
+        self.recorder.stop(true).await;
+    }
+}
+
+/// Warms the issuers' keys, then records deliveries that are due.
+async fn keep_house(doors: Doors, cancel: CancellationToken) {
+    let house = async {
+        doors.verifier.warm().await;
+        let mut due = tokio::time::interval(doors.deliveries.interval() / 5);
+        due.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        loop {
+            due.tick().await;
+            doors.deliveries.flush(doors.journal.as_ref(), false).await;
+        }
+    };
+    tokio::select! {
+        () = cancel.cancelled() => {}
+        () = house => {}
+    }
+}
+
+struct Parsed {
+    log: VerifyingKey,
+    ledger: Endpoint,
+    audience: String,
+    reader: MachineKey,
+    recorder_key: SigningKey,
+    verifier: Verifier,
+}
+
+impl Parsed {
+    fn of(config: &QueryConfig) -> Result<Self, StartError> {
+        let mut problems: Vec<String> = config.limits.problems().collect();
+        let log = VerifyingKey::parse(&config.log_vkey)
+            .map_err(|error| problems.push(format!("log_vkey: {error}")));
+        let ledger = Endpoint::from_shared(config.ledger.clone())
+            .map_err(|error| problems.push(format!("ledger `{}`: {error}", config.ledger)));
+        if identity::protected_resource_metadata_url(&config.public_url).is_none() {
+            problems.push(format!("public_url `{}` is not an http(s) URL", config.public_url));
+        }
+        let verifier = Verifier::new(config.identity.clone())
+            .map_err(|error| problems.extend(error.problems));
+        let recorder_key = read_key("recorder_key_file", &config.recorder_key_file, &mut problems);
+        let reader = match &config.reader_key_file {
+            None => recorder_key.clone(),
+            Some(path) => read_key("reader_key_file", path, &mut problems),
+        };
+        let reader = reader.and_then(|(key, text)| machine_key(&key, &text));
+        match (log, ledger, verifier, recorder_key, reader) {
+            (Ok(log), Ok(ledger), Ok(verifier), Some((recorder_key, _)), Some(reader))
+                if problems.is_empty() =>
+            {
+                let quiet = std::time::Duration::from_secs(5);
+                let ledger = ledger
+                    .connect_timeout(quiet)
+                    .http2_keep_alive_interval(quiet)
+                    .keep_alive_timeout(quiet)
+                    .keep_alive_while_idle(true);
+                let audience = config.ledger_audience.clone().unwrap_or_else(|| config.ledger.clone());
+                Ok(Self { log, ledger, audience, reader, recorder_key, verifier })
+            }
+            _ => Err(StartError::Config { problems }),
+        }
+    }
+}
+
+type KeyAndText = (SigningKey, Zeroizing<String>);
+
+fn read_key(field: &str, path: &Path, problems: &mut Vec<String>) -> Option<KeyAndText> {
+    let text = match fs::read_to_string(path) {
+        Ok(text) => Zeroizing::new(text),
+        Err(error) => {
+            problems.push(format!("{field} {}: {error}", path.display()));
+            return None;
+        }
+    };
+    match SigningKey::parse(text.trim()) {
+        Ok(key) => Some((key, text)),
+        Err(error) => {
+            problems.push(format!("{field} {}: {error}", path.display()));
+            None
+        }
+    }
+}
+
+/// The same key, for tokens: the seed stands behind the type byte in the last part of the key's text.
+fn machine_key(key: &SigningKey, text: &str) -> Option<MachineKey> {
+    let base64 = text.trim().splitn(5, '+').nth(4)?;
+    let typed = Zeroizing::new(STANDARD.decode(base64).ok()?);
+    let seed: Zeroizing<[u8; 32]> = Zeroizing::new(typed.get(1..)?.try_into().ok()?);
+    Some(MachineKey::new(key.name(), &seed))
+}
+
+/// Makes the data folder, for this user alone, and locks it.
+fn lock(dir: &Path) -> Result<File, StartError> {
+    use std::os::unix::fs::DirBuilderExt;
+    let mut builder = fs::DirBuilder::new();
+    builder.recursive(true).mode(0o700).create(dir).map_err(RowError::io(dir))?;
+    let path = dir.join("lock");
+    let file = File::create(&path).map_err(RowError::io(&path))?;
+    match file.try_lock() {
+        Ok(()) => Ok(file),
+        Err(TryLockError::WouldBlock) => Err(StartError::Locked { path: dir.to_owned() }),
+        Err(TryLockError::Error(error)) => Err(RowError::io(path)(error).into()),
+    }
+}

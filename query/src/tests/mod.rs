@@ -1,0 +1,8 @@
+//! Tests of the node as a whole: a generated log is followed, asked and pulled, without a network.
+
+mod copy;
+mod feed;
+mod fixture;
+mod ocsf;
+mod sql;
+mod workbench;

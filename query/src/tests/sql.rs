@@ -1,0 +1,367 @@
+//! The SQL door: what is refused, what is bounded, who sees what, and that it is recorded first.
+
+use std::time::{Duration, Instant};
+
+use arrow::ipc::reader::StreamReader;
+use axum::body::Body;
+use axum::http::Request;
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use proto::kind::Kind;
+use proto::v1::Slot;
+use proto::v1::evidence_accessed::{Door, Result as Outcome};
+use serde_json::{Value, json};
+use tlog::TlogProof;
+
+use super::fixture::{Answer, Node, TestLog, URL, log_key, machine};
+use crate::config::Limits;
+
+const JSON: &str = "application/json";
+const CSV: &str = "text/csv";
+const NDJSON: &str = "application/x-ndjson";
+const ARROW: &str = "application/vnd.apache.arrow.stream";
+
+fn node(limits: Limits) -> Node {
+    Node::start(&TestLog::of_exchanges(20), limits)
+}
+
+fn bounded() -> Limits {
+    Limits { sql_timeout_seconds: 2, segment_rows: 40, ..Limits::default() }
+}
+
+fn last_result(node: &Node) -> (Door, Outcome, String, u64) {
+    let Some(Kind::EvidenceAccessed(access)) = node.notebook.kinds().pop() else {
+        panic!("no access was recorded last");
+    };
+    (access.door(), access.result(), access.role, access.checkpoint_size)
+}
+
+#[tokio::test]
+async fn an_answer_names_its_checkpoint_and_is_recorded_first() {
+    let log = TestLog::of_exchanges(20);
+    let node = Node::start(&log, bounded());
+    let answer = node.sql("auditor", JSON, "SELECT leaf_index, kind FROM events LIMIT 2").await;
+    assert_eq!(answer.status, 200, "{}", answer.text());
+    let body = answer.json();
+    assert_eq!(body["columns"], json!(["leaf_index", "kind"]));
+    assert_eq!(body["rows"], json!([[0, "SessionOpened"], [1, "RequestReceived"]]));
+    assert_eq!((&body["row_count"], &body["tree_size"]), (&json!(2), &json!(log.len())));
+    assert_eq!(body["checkpoint"], json!(log.note(log.len())));
+    assert_eq!(answer.header("exhibit-tree-size"), log.len().to_string());
+    assert_eq!(STANDARD.decode(answer.header("exhibit-checkpoint")).unwrap(), log.note(log.len()).as_bytes());
+    assert_eq!(last_result(&node), (Door::Sql, Outcome::Allowed, "auditor".into(), log.len()));
+    let accesses = node.notebook.accesses.lock().unwrap();
+    let slots: Vec<Slot> = accesses[0].disclosures.iter().map(|disclosure| disclosure.0).collect();
+    assert_eq!(slots, [Slot::Principal, Slot::Client, Slot::Query]);
+    assert_eq!(accesses[0].disclosures[2].2, "SELECT leaf_index, kind FROM events LIMIT 2");
+}
+
+#[tokio::test]
+async fn what_cannot_be_recorded_is_not_answered() {
+    let node = node(bounded());
+    *node.notebook.is_broken.lock().unwrap() = true;
+    for sql in ["SELECT 1", "DROP TABLE events"] {
+        let answer = node.sql("auditor", JSON, sql).await;
+        assert_eq!((answer.status, answer.code().as_str()), (503, "access_not_recorded"));
+    }
+    assert_eq!(node.get("siem", "/v1/events/poll").await.code(), "access_not_recorded");
+    let answer = Answer::of(node.send(Request::post("/v1/sql").body(Body::empty()).unwrap()).await).await;
+    assert_eq!((answer.status, answer.code().as_str()), (503, "access_not_recorded"));
+}
+
+#[tokio::test]
+async fn strangers_and_other_roles_are_turned_away() {
+    let node = node(bounded());
+    for role in ["siem", "approver", "follower"] {
+        let answer = node.sql(role, JSON, "SELECT 1").await;
+        assert_eq!((answer.status, answer.code().as_str()), (403, "role_required"), "{role}");
+        assert!(answer.header("www-authenticate").contains("insufficient_scope"));
+        assert_eq!(last_result(&node), (Door::Sql, Outcome::Denied, String::new(), 0));
+    }
+    let elsewhere = machine("auditor").token("http://elsewhere").unwrap();
+    for (authorization, code) in [
+        (None, "token_missing"),
+        (Some("Bearer x.y.z".to_owned()), "token_malformed"),
+        (Some(format!("Bearer {elsewhere}")), "wrong_audience"),
+    ] {
+        let mut request = Request::post("/v1/sql").body(Body::from("SELECT 1")).unwrap();
+        if let Some(value) = &authorization {
+            request.headers_mut().insert("authorization", value.parse().unwrap());
+        }
+        let answer = Answer::of(node.send(request).await).await;
+        assert_eq!((answer.status, answer.code().as_str()), (401, code));
+        assert!(answer.header("www-authenticate").starts_with("Bearer resource_metadata="));
+        let Some(Kind::AuthenticationFailed(failed)) = node.notebook.kinds().pop() else {
+            panic!("the failure was not recorded");
+        };
+        assert_eq!((failed.server.as_str(), failed.http_status), ("query", 401));
+    }
+}
+
+#[tokio::test]
+async fn refusals_have_codes_and_are_recorded() {
+    let node = node(bounded());
+    for (sql, code) in [
+        ("INSERT INTO events VALUES (1)", "sql_not_read_only"),
+        ("SET datafusion.execution.batch_size = 1", "sql_not_read_only"),
+        ("COPY events TO '/tmp/stolen.csv'", "sql_not_read_only"),
+        ("CREATE EXTERNAL TABLE a STORED AS PARQUET LOCATION '/'", "sql_not_read_only"),
+        ("CREATE TABLE a AS SELECT 1", "sql_not_read_only"),
+        ("SELECT 1; SELECT 2", "sql_more_than_one_statement"),
+        ("SELECT FROM WHERE", "sql_syntax"),
+        ("", "sql_empty"),
+        ("SELECT nothing FROM events", "sql_invalid"),
+        ("SELECT * FROM '/etc/passwd'", "sql_invalid"),
+        ("SELECT * FROM read_csv('/etc/passwd')", "sql_invalid"),
+        ("SELECT * FROM \"/etc/passwd.csv\"", "sql_invalid"),
+        ("SELECT repeat('x', 1000000000)", "sql_invalid"),
+        ("SELECT (INSERT INTO events VALUES (1))", "sql_invalid"),
+    ] {
+        let answer = node.sql("auditor", JSON, sql).await;
+        assert_eq!((answer.status, answer.code().as_str()), (400, code), "{sql}: {}", answer.text());
+        assert_eq!(last_result(&node).1, Outcome::Refused, "{sql}");
+    }
+    let answer = node.sql("auditor", JSON, "SELECT\n1 FROM WHERE").await.json();
+    assert_eq!((&answer["line"], &answer["column"]), (&json!(2), &json!(8)));
+    let before = node.notebook.kinds().len();
+    for sql in ["SHOW TABLES", "DESCRIBE events", "EXPLAIN SELECT 1", "VALUES (1)", "SELECT * FROM generate_series(1, 3)"] {
+        let answer = node.sql("auditor", JSON, sql).await;
+        assert_eq!(answer.status, 200, "{sql}: {}", answer.text());
+    }
+    assert_eq!(node.notebook.kinds().len(), before + 5);
+    // As JSON, too.
+    let token = machine("admin").token(URL).unwrap();
+    let ask = |body: &'static str| {
+        let request = Request::post("/v1/sql")
+            .header("authorization", format!("Bearer {token}"))
+            .header("content-type", "application/json; charset=utf-8");
+        node.send(request.body(Body::from(body)).unwrap())
+    };
+    let answer = Answer::of(ask(r#"{"sql": "SELECT 7 AS n"}"#).await).await;
+    assert_eq!(answer.json()["rows"], json!([[7]]));
+    assert_eq!(Answer::of(ask("SELECT 7").await).await.code(), "body_malformed");
+    assert_eq!(Answer::of(ask(r#"{"sql": "SELECT 7", "x": 1}"#).await).await.code(), "body_malformed");
+}
+
+const RUNAWAYS: &[&str] = &[
+    "SELECT count(*) FROM events a, events b, events c, events d, events e, events f",
+    "SELECT count(*) FROM events a JOIN events b ON a.leaf_index + b.leaf_index < 0
+       JOIN events c ON true JOIN generate_series(1, 100000000000) g ON g.value + a.leaf_index < 0",
+    "SELECT max(a.value) FROM generate_series(1, 200000) a JOIN generate_series(1, 10000000000) b
+       ON a.value * b.value = -1",
+    "SELECT count(*) FROM generate_series(1, 1000000000000000)",
+    "WITH RECURSIVE t AS (SELECT 1 AS n UNION ALL SELECT n + 1 FROM t) SELECT count(*) FROM t",
+];
+
+#[tokio::test]
+async fn runaway_queries_end_in_time_and_give_their_turn_back() {
+    let node = node(Limits { sql_concurrency: 1, ..bounded() });
+    for sql in RUNAWAYS {
+        for accept in [JSON, CSV] {
+            let began = Instant::now();
+            let answer = node.sql("auditor", accept, sql).await;
+            let took = began.elapsed();
+            assert_eq!((answer.status, answer.code().as_str()), (422, "sql_timeout"), "{sql}");
+            assert!(took < Duration::from_secs(5), "{sql}: {took:?}");
+            // There is one turn: the next query runs only when the runaway has really ended.
+            let next = node.sql("auditor", JSON, "SELECT count(*) FROM events").await;
+            assert_eq!(next.status, 200, "after {sql}: {}", next.text());
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_reader_who_leaves_ends_the_query() {
+    let node = node(Limits { sql_concurrency: 1, sql_timeout_seconds: 600, ..bounded() });
+    for sql in RUNAWAYS {
+        let left = tokio::time::timeout(Duration::from_millis(300), node.sql("auditor", JSON, sql));
+        assert!(left.await.is_err(), "{sql}");
+        let next = node.sql("auditor", JSON, "SELECT 1").await;
+        assert_eq!(next.status, 200, "after {sql}: {}", next.text());
+    }
+}
+
+#[tokio::test]
+async fn rows_bytes_and_memory_are_bounded() {
+    let limits = Limits { sql_max_rows: 10_000, sql_max_result_mib: 1, sql_memory_mib: 8, sql_spill_mib: 0, ..Limits::default() };
+    let node = node(limits);
+    let rows = "SELECT value FROM generate_series(1, 20000)";
+    let wide = "SELECT value, md5(CAST(value AS TEXT)) || md5(CAST(value + 1 AS TEXT)) || md5(CAST(value + 2 AS TEXT)) || md5(CAST(value + 3 AS TEXT)) AS w FROM generate_series(1, 9999)";
+    for (sql, code) in [(rows, "sql_too_many_rows"), (wide, "sql_result_too_large")] {
+        let answer = node.sql("auditor", JSON, sql).await;
+        assert_eq!((answer.status, answer.code().as_str()), (422, code), "{}", answer.text());
+        for accept in [CSV, NDJSON, ARROW] {
+            let answer = node.sql("auditor", accept, sql).await;
+            // The first batch was within the bounds, so the answer began; it must not end well.
+            assert_eq!(answer.status, 200);
+            assert!(answer.body.unwrap_err().contains("larger") || code == "sql_too_many_rows");
+        }
+    }
+    let hungry = "SELECT array_agg(a.value) FROM generate_series(1, 100000000) a";
+    let answer = node.sql("auditor", CSV, hungry).await;
+    assert_eq!((answer.status, answer.code().as_str()), (422, "sql_out_of_memory"), "{}", answer.text());
+    let hungry = "SELECT a.value FROM generate_series(1, 100000000) a ORDER BY a.value DESC";
+    assert_eq!(node.sql("auditor", JSON, hungry).await.code(), "sql_out_of_memory");
+}
+
+#[tokio::test]
+async fn deep_statements_do_not_overflow_the_stack() {
+    let node = node(Limits::default());
+    for sql in [
+        format!("SELECT 1{}", "+1".repeat(1000)),
+        format!("SELECT * FROM events WHERE {} leaf_index = 1", "leaf_index = 2 OR ".repeat(450)),
+        format!("SELECT 1{}", " UNION ALL SELECT 1".repeat(900)),
+        format!("SELECT {}1{}", "abs(".repeat(40), ")".repeat(40)),
+    ] {
+        let answer = node.sql("auditor", JSON, &sql).await;
+        assert!(matches!(answer.status, 200 | 400), "{} {}", answer.status, answer.text());
+    }
+}
+
+#[tokio::test]
+async fn invisible_slots_are_absent_whatever_is_asked() {
+    let log = TestLog::of_exchanges(20);
+    let node = Node::start(&log, bounded());
+    let questions = [
+        "SELECT * FROM events",
+        "SELECT message, arguments, foreign_name, resource_uri FROM events",
+        "SELECT * FROM exchanges",
+        "SELECT * FROM sessions",
+        "SELECT * FROM disclosures",
+        "SELECT content, salt FROM disclosures",
+        "SELECT d.content FROM disclosures d JOIN events e ON d.leaf_index = e.leaf_index",
+        "SELECT a.message FROM events a JOIN events b ON a.exchange_id = b.exchange_id",
+        "SELECT max(message), min(arguments), array_agg(message) FROM events",
+        "SELECT e.* FROM (SELECT * FROM events) e WHERE e.message LIKE '%message-%' OR true",
+        "WITH m AS (SELECT coalesce(message, arguments, 'none') AS t FROM events) SELECT t FROM m",
+        "EXPLAIN ANALYZE SELECT message FROM events",
+    ];
+    for sql in questions {
+        for accept in [JSON, ARROW] {
+            let hidden = node.sql("compliance", accept, sql).await;
+            assert_eq!(hidden.status, 200, "{sql}");
+            let body = hidden.body.unwrap();
+            let found = body.windows(8).any(|window| window == b"message-");
+            assert!(!found || sql.contains("message-"), "compliance sees a message by {sql}");
+        }
+    }
+    let count = "SELECT count(message), count(subject), count(content)
+        FROM events e LEFT JOIN disclosures d ON d.leaf_index = e.leaf_index AND d.slot = 'MESSAGE'";
+    let of = |answer: Answer| answer.json()["rows"][0].clone();
+    assert_eq!(of(node.sql("compliance", JSON, count).await), json!([0, 20, 0]));
+    assert_eq!(of(node.sql("auditor", JSON, count).await), json!([34, 20, 34]));
+    let like = "SELECT count(*) FROM events WHERE message LIKE '%message-1%'";
+    assert_eq!(of(node.sql("compliance", JSON, like).await), json!([0]));
+    let status = "SELECT DISTINCT status FROM disclosures WHERE slot = 'MESSAGE'";
+    assert_eq!(of(node.sql("compliance", JSON, status).await), json!(["withheld"]));
+    assert_eq!(of(node.sql("auditor", JSON, status).await), json!(["disclosed"]));
+}
+
+#[tokio::test]
+async fn inclusion_proofs_verify() {
+    let log = TestLog::of_exchanges(60);
+    let node = Node::start(&log, bounded());
+    let sql = "SELECT leaf_index, inclusion_proof(leaf_index) FROM events WHERE leaf_index % 37 = 0";
+    let answer = node.sql("compliance", JSON, sql).await.json();
+    let rows = answer["rows"].as_array().unwrap();
+    assert_eq!(rows.len(), 9);
+    for row in rows {
+        let (index, proof) = (row[0].as_u64().unwrap(), row[1].as_str().unwrap());
+        let proof = TlogProof::parse(proof).unwrap();
+        assert_eq!(proof.index.0, index);
+        let checkpoint = proof.verify(&log.hash(index), &log_key().verifying_key()).unwrap();
+        assert_eq!(checkpoint.size.0, log.len());
+    }
+    let one = node.sql("auditor", JSON, "SELECT inclusion_proof(3), inclusion_proof(NULL)").await.json();
+    assert!(one["rows"][0][0].as_str().unwrap().starts_with("c2sp.org/tlog-proof@v1\nindex 3\n"));
+    assert_eq!(one["rows"][0][1], Value::Null);
+    let beyond = node.sql("auditor", JSON, "SELECT inclusion_proof(100000)").await;
+    assert!(beyond.text().contains("leaf 100000 is not in a tree of size 300"), "{}", beyond.text());
+}
+
+#[tokio::test]
+async fn all_forms_agree() {
+    let node = node(bounded());
+    let sql = "SELECT leaf_index, kind, recorded_at, subject, evaluation_error, latency_ns FROM events ORDER BY leaf_index";
+    let whole = node.sql("auditor", JSON, sql).await.json();
+    let rows = whole["rows"].as_array().unwrap();
+    assert_eq!(rows.len(), 100);
+    let columns: Vec<&str> = whole["columns"].as_array().unwrap().iter().map(|c| c.as_str().unwrap()).collect();
+
+    let lines = node.sql("auditor", NDJSON, sql).await;
+    assert_eq!(lines.header("content-type"), "application/x-ndjson");
+    let lines: Vec<Value> = lines.text().lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let of_lines: Vec<Value> =
+        lines.iter().map(|line| columns.iter().map(|column| line[*column].clone()).collect()).collect();
+    assert_eq!(&of_lines, rows);
+
+    let as_text = |value: &Value| match value {
+        Value::Null => String::new(),
+        Value::String(text) => text.clone(),
+        other => other.to_string(),
+    };
+    let csv = node.sql("auditor", CSV, sql).await;
+    assert!(csv.header("content-type").starts_with("text/csv"));
+    let csv = csv.text();
+    let mut reader = csv::Reader::from_reader(csv.as_bytes());
+    assert_eq!(reader.headers().unwrap().iter().collect::<Vec<_>>(), columns);
+    for (record, row) in reader.records().zip(rows) {
+        let row: Vec<String> = row.as_array().unwrap().iter().map(as_text).collect();
+        assert_eq!(record.unwrap().iter().collect::<Vec<_>>(), row);
+    }
+
+    let arrow = node.sql("auditor", ARROW, sql).await.body.unwrap();
+    let reader = StreamReader::try_new(arrow.as_ref(), None).unwrap();
+    assert_eq!(reader.schema().fields().iter().map(|f| f.name().as_str()).collect::<Vec<_>>(), columns);
+    let mut of_arrow = Vec::new();
+    for batch in reader {
+        let batch = batch.unwrap();
+        let cells = crate::engine::text::Cells::of(&batch).unwrap();
+        of_arrow.extend((0..batch.num_rows()).map(|row| cells.json_row(row).collect::<Value>()));
+    }
+    assert_eq!(&of_arrow, rows);
+
+    let nothing = "SELECT kind FROM events WHERE false";
+    assert_eq!(node.sql("auditor", CSV, nothing).await.text(), "kind\n");
+    assert_eq!(node.sql("auditor", NDJSON, nothing).await.text(), "");
+    let arrow = node.sql("auditor", ARROW, nothing).await.body.unwrap();
+    assert_eq!(StreamReader::try_new(arrow.as_ref(), None).unwrap().count(), 0);
+}
+
+#[tokio::test]
+async fn a_node_that_stopped_says_why() {
+    let mut node = node(bounded());
+    let ready = Answer::of(node.send(Request::get("/readyz").body(Body::empty()).unwrap()).await).await;
+    assert_eq!(ready.status, 200);
+    node = stopped(node);
+    let ready = Answer::of(node.send(Request::get("/readyz").body(Body::empty()).unwrap()).await).await;
+    assert_eq!((ready.status, ready.code().as_str()), (503, "not_ready"));
+    assert!(ready.text().contains("two different roots"));
+    let answer = node.sql("auditor", JSON, "SELECT 1").await;
+    assert_eq!((answer.status, answer.code().as_str()), (503, "not_serving"));
+    assert_eq!(node.get("siem", "/v1/events/poll").await.code(), "not_serving");
+    let alive = Answer::of(node.send(Request::get("/healthz").body(Body::empty()).unwrap()).await).await;
+    assert_eq!(alive.status, 200);
+}
+
+/// The same doors, behind a follower that found a contradiction.
+fn stopped(node: Node) -> Node {
+    use std::sync::Arc;
+
+    use crate::door::{Doors, Inner};
+    use crate::engine::running::Engine;
+    use crate::feed::deliveries::Deliveries;
+    use crate::follower::stream::Following;
+
+    let dir = tempfile::tempdir().unwrap();
+    let doors = Doors::new(Inner {
+        following: Following::stopped("the log signed two different roots of size 7".into()),
+        engine: Engine::start(&Limits::default(), dir.path()).unwrap(),
+        verifier: node.doors.verifier.clone(),
+        journal: Arc::clone(&node.doors.journal),
+        public_url: URL.into(),
+        deliveries: Deliveries::new(Duration::from_secs(300)),
+        waiting: Arc::clone(&node.doors.waiting),
+    });
+    Node { doors, ..node }
+}

@@ -1,0 +1,98 @@
+//! Why something could not be recorded.
+
+use proto::EventError;
+
+/// Why [`crate::Recorder::record`] failed. The event may still become durable after [`Unavailable`]; after any
+/// other error it is not in the log.
+///
+/// [`Unavailable`]: RecordError::Unavailable
+#[derive(Debug, Clone, thiserror::Error)]
+pub enum RecordError {
+    /// The ledger cannot be reached, or did not acknowledge in time. Retryable.
+    #[error("the ledger did not acknowledge the event: {reason}")]
+    Unavailable {
+        /// What is known of the cause.
+        reason: String,
+    },
+    /// Too much waits to be recorded already. Retryable.
+    #[error("too many events wait to be recorded; try again shortly")]
+    Overloaded,
+    /// A disclosure is larger than [`proto::MAX_MESSAGE_BYTES`].
+    #[error("a disclosure of {size_bytes} bytes is too large; at most {} are recorded", proto::MAX_MESSAGE_BYTES)]
+    TooLarge {
+        /// Its length.
+        size_bytes: usize,
+    },
+    /// The event breaks a rule of the format.
+    #[error(transparent)]
+    Invalid(std::sync::Arc<EventError>),
+    /// The ledger refuses this recorder, or contradicts what it acknowledged. Recording has ended.
+    #[error("the ledger and this recorder disagree ({code}): {message}")]
+    Refused {
+        /// Stable name.
+        code: String,
+        /// What happened.
+        message: String,
+    },
+    /// Acknowledged events do not appear in published checkpoints. Recording waits until they do.
+    #[error(
+        "events acknowledged {seconds} s ago are in no published checkpoint; nothing more is recorded until they \
+         are"
+    )]
+    Unverified {
+        /// Age of the oldest.
+        seconds: u64,
+    },
+    /// The recorder was stopped.
+    #[error("the recorder has been stopped")]
+    Stopped,
+}
+
+impl RecordError {
+    /// Stable name of the error.
+    pub fn code(&self) -> &str {
+        match self {
+            RecordError::Unavailable { .. } => "ledger_unavailable",
+            RecordError::Overloaded => "recorder_overloaded",
+            RecordError::TooLarge { .. } => "disclosure_too_large",
+            RecordError::Invalid(_) => "event_invalid",
+            RecordError::Refused { code, .. } => code,
+            RecordError::Unverified { .. } => "publication_overdue",
+            RecordError::Stopped => "recorder_stopped",
+        }
+    }
+
+    /// May the same call succeed later without anybody's help?
+    pub fn is_retryable(&self) -> bool {
+        matches!(
+            self,
+            RecordError::Unavailable { .. }
+                | RecordError::Overloaded
+                | RecordError::Unverified { .. }
+        )
+    }
+}
+
+/// Why a recorder does not start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// The ledger's URL is none.
+    #[error("{url:?} is no URL of a ledger: {reason}; it looks like http://127.0.0.1:7601")]
+    Url {
+        /// As configured.
+        url: String,
+        /// What is wrong.
+        reason: String,
+    },
+    /// The key's name may not stand in a leaf.
+    #[error("the recorder key's name {0:?} may not stand in a leaf; use A-Z a-z 0-9 _ - . / : + @")]
+    Name(String),
+    /// The first event was not recorded.
+    #[error("could not start recording at {url}: {source}")]
+    Record {
+        /// The ledger.
+        url: String,
+        /// Why.
+        source: RecordError,
+    },
+}

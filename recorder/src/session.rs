@@ -1,0 +1,304 @@
+//! The one task behind a recorder: it numbers, sends, resends, seals and watches.
+//!
+//! Events are numbered only while a stream is open, so what was never sent leaves no gap when its caller gives
+//! up. What was sent is kept until the ledger says that it is durable; a broken stream is opened anew and the
+//! rest sent again, in the same order, under the same numbers.
+
+use std::time::{Duration, Instant};
+
+use proto::kind::Kind;
+use proto::v1::append_request::Frame as Request;
+use proto::v1::append_response::Frame as Response;
+use proto::v1::{ChainHead as WireHead, Events, RecorderStopped};
+use tlog::VerifyingKey;
+use tokio::sync::{OwnedSemaphorePermit, mpsc, oneshot};
+use tokio::time::{Interval, MissedTickBehavior};
+use tonic::transport::Endpoint;
+
+use crate::chain::Chain;
+use crate::config::Limits;
+use crate::connection::{self, Broken, Connection};
+use crate::draft::Draft;
+use crate::health::{Health, HealthSender};
+use crate::unacknowledged::{Contradiction, Reply, Unacknowledged};
+use crate::watch::Watcher;
+
+/// How often the state is looked at: seals while active, proofs.
+const TICK: Duration = Duration::from_secs(1);
+/// Longest time between two seals of an idle recorder.
+const IDLE_SEAL: Duration = Duration::from_secs(10);
+const FIRST_RETRY: Duration = Duration::from_millis(50);
+const LAST_RETRY: Duration = Duration::from_secs(2);
+/// Events in one frame, and about how many bytes of disclosures.
+const MAX_FRAME_EVENTS: usize = 512;
+const MAX_FRAME_BYTES: usize = 4 << 20;
+
+/// What the handle asks of the session.
+pub(crate) enum Command {
+    Record { drafts: Vec<Draft>, reply: Reply, budget: OwnedSemaphorePermit },
+    Previous { reply: oneshot::Sender<Option<WireHead>> },
+    Stop { drained: bool, reply: oneshot::Sender<()> },
+}
+
+pub(crate) struct Session {
+    endpoint: Endpoint,
+    chain: Chain,
+    limits: Limits,
+    commands: mpsc::Receiver<Command>,
+    health: HealthSender,
+    unacknowledged: Unacknowledged,
+    watcher: Watcher,
+    previous: Option<WireHead>,
+    sealed: Sealed,
+    stopping: Option<oneshot::Sender<()>>,
+}
+
+/// What has happened since the last seal.
+struct Sealed {
+    at: Instant,
+    events_since: u64,
+}
+
+/// Why a stream is over.
+enum End {
+    Broken(Broken),
+    Contradicted(Contradiction),
+    /// Everything is recorded, or nobody is left who could record.
+    Done,
+}
+
+impl From<Broken> for End {
+    fn from(broken: Broken) -> Self {
+        End::Broken(broken)
+    }
+}
+
+impl From<Contradiction> for End {
+    fn from(contradiction: Contradiction) -> Self {
+        End::Contradicted(contradiction)
+    }
+}
+
+impl Session {
+    pub(crate) fn new(
+        endpoint: Endpoint,
+        log: VerifyingKey,
+        chain: Chain,
+        limits: Limits,
+        commands: mpsc::Receiver<Command>,
+        health: HealthSender,
+    ) -> Self {
+        Self {
+            endpoint,
+            chain,
+            limits,
+            commands,
+            health,
+            unacknowledged: Unacknowledged::default(),
+            watcher: Watcher::new(log),
+            previous: None,
+            sealed: Sealed { at: Instant::now(), events_since: 0 },
+            stopping: None,
+        }
+    }
+
+    /// Runs until stopped, refused, or every handle is gone.
+    pub(crate) async fn run(mut self) {
+        let mut retry = FIRST_RETRY;
+        let last = loop {
+            let (end, served) = match self.connect().await {
+                Ok(connection) => (self.serve(connection).await, true),
+                Err(end) => (end, false),
+            };
+            match end {
+                End::Done => break Health::Stopped,
+                End::Contradicted(Contradiction { code, message }) => {
+                    break Health::Refused { code: code.to_owned(), message };
+                }
+                End::Broken(Broken::Refused { code, message }) => {
+                    break Health::Refused { code, message };
+                }
+                End::Broken(Broken::Retry(reason)) => {
+                    tracing::warn!(%reason, "no stream to the ledger");
+                    self.health.send_replace(Health::Connecting(reason));
+                }
+            }
+            if self.commands.is_closed() && self.commands.is_empty() {
+                break Health::Stopped;
+            }
+            retry = if served { FIRST_RETRY } else { (retry * 2).min(LAST_RETRY) };
+            tokio::time::sleep(retry).await;
+        };
+        if let Health::Refused { code, message } = &last {
+            tracing::error!(%code, %message, "recording has ended; nothing passes any more");
+        }
+        self.unacknowledged.fail(&last.error());
+        self.health.send_replace(last);
+    }
+
+    async fn connect(&mut self) -> Result<Connection, End> {
+        let (origin, epoch) = (self.watcher.log().name().to_owned(), self.chain.epoch());
+        let (connection, opened) =
+            connection::open(&self.endpoint, &origin, self.chain.key(), epoch).await?;
+        self.unacknowledged.reconcile(&opened)?;
+        self.watcher.forget_question();
+        self.previous = opened.previous;
+        for events in self.unacknowledged.resend().chunks(MAX_FRAME_EVENTS) {
+            connection.send(Request::Events(Events { events: events.to_vec() })).await?;
+        }
+        self.health.send_replace(Health::Connected);
+        Ok(connection)
+    }
+
+    async fn serve(&mut self, mut connection: Connection) -> End {
+        let mut tick = tokio::time::interval(TICK);
+        tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            match self.step(&mut connection, &mut tick).await {
+                Ok(()) => {}
+                Err(end) => return end,
+            }
+        }
+    }
+
+    async fn step(&mut self, connection: &mut Connection, tick: &mut Interval) -> Result<(), End> {
+        let may_send = self.stopping.is_none() && self.unacknowledged.len() < self.limits.in_flight;
+        tokio::select! {
+            answer = connection.next() => self.answered(answer?)?,
+            command = self.commands.recv(), if may_send => match command {
+                Some(command) => self.commanded(connection, command).await?,
+                None => return Err(End::Done),
+            },
+            _ = tick.tick() => self.ticked(connection).await?,
+        }
+        if self.unacknowledged.len() == 0
+            && let Some(stopped) = self.stopping.take()
+        {
+            // The caller may have given up waiting; the stop is recorded all the same.
+            stopped.send(()).unwrap_or_default();
+            return Err(End::Done);
+        }
+        Ok(())
+    }
+
+    fn answered(&mut self, answer: Response) -> Result<(), End> {
+        match answer {
+            Response::Acknowledged(acknowledged) => {
+                for told in &acknowledged.events {
+                    self.unacknowledged.acknowledge(told)?;
+                }
+                Ok(())
+            }
+            Response::Watched(watched) => {
+                self.watcher.answer(&watched)?;
+                self.health.send_if_modified(|health| {
+                    let was_unverified = matches!(health, Health::Unverified { .. });
+                    if was_unverified {
+                        *health = Health::Connected;
+                    }
+                    was_unverified
+                });
+                Ok(())
+            }
+            Response::Challenge(_) | Response::Opened(_) => Err(Contradiction {
+                code: "protocol",
+                message: "it opened the stream twice".to_owned(),
+            }
+            .into()),
+        }
+    }
+
+    /// Takes one command and whatever else waits, and sends it as one frame.
+    async fn commanded(
+        &mut self,
+        connection: &Connection,
+        first: Command,
+    ) -> Result<(), End> {
+        let mut frame = Events::default();
+        let mut bytes = 0;
+        let mut next = Some(first);
+        while let Some(command) = next {
+            match command {
+                Command::Record { drafts, reply, budget } => {
+                    bytes += drafts.iter().map(Draft::size_bytes).sum::<usize>();
+                    self.number(drafts, reply, budget, &mut frame);
+                }
+                Command::Previous { reply } => {
+                    reply.send(self.previous.clone()).unwrap_or_default();
+                }
+                Command::Stop { drained, reply } => {
+                    let stopped = Kind::RecorderStopped(RecorderStopped { drained });
+                    self.number_own(Draft::new(stopped), &mut frame);
+                    self.number_seal(&mut frame);
+                    self.stopping = Some(reply);
+                    break;
+                }
+            }
+            let full = frame.events.len() >= MAX_FRAME_EVENTS || bytes >= MAX_FRAME_BYTES;
+            next = if full { None } else { self.commands.try_recv().ok() };
+        }
+        self.send(connection, frame).await
+    }
+
+    async fn ticked(&mut self, connection: &Connection) -> Result<(), End> {
+        let now = Instant::now();
+        if let Some(watch) = self.watcher.question(self.unacknowledged.head(), now) {
+            connection.send(Request::Watch(watch)).await?;
+        }
+        if let Some(age) = self.watcher.overdue(now, self.limits.publication_timeout) {
+            self.health.send_replace(Health::Unverified { seconds: age.as_secs() });
+        }
+        let due = self.sealed.events_since > 0 || now - self.sealed.at >= IDLE_SEAL;
+        if due && self.stopping.is_none() {
+            let mut frame = Events::default();
+            self.number_seal(&mut frame);
+            self.send(connection, frame).await?;
+        }
+        Ok(())
+    }
+
+    async fn send(&mut self, connection: &Connection, frame: Events) -> Result<(), End> {
+        if frame.events.is_empty() {
+            return Ok(());
+        }
+        Ok(connection.send(Request::Events(frame)).await?)
+    }
+
+    fn number(
+        &mut self,
+        drafts: Vec<Draft>,
+        reply: Reply,
+        budget: OwnedSemaphorePermit,
+        frame: &mut Events,
+    ) {
+        if reply.is_closed() {
+            // Nobody waits: it was refused to its caller, and must not be recorded as if it had happened.
+            return;
+        }
+        match self.chain.number(drafts) {
+            Ok(numbered) => {
+                self.sealed.events_since += numbered.len() as u64;
+                frame.events.extend(numbered.iter().map(|event| event.new.clone()));
+                self.unacknowledged.push(numbered, Some(reply), Some(budget));
+            }
+            Err(error) => reply.send(Err(error)).unwrap_or_default(),
+        }
+    }
+
+    fn number_own(&mut self, draft: Draft, frame: &mut Events) {
+        match self.chain.number(vec![draft]) {
+            Ok(numbered) => {
+                frame.events.extend(numbered.iter().map(|event| event.new.clone()));
+                self.unacknowledged.push(numbered, None, None);
+            }
+            Err(error) => tracing::error!(%error, "the recorder cannot record its own event"),
+        }
+    }
+
+    fn number_seal(&mut self, frame: &mut Events) {
+        if let Some(seal) = self.chain.seal(self.watcher.verified()) {
+            self.number_own(seal, frame);
+            self.sealed = Sealed { at: Instant::now(), events_since: 0 };
+        }
+    }
+}

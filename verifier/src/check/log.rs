@@ -1,0 +1,175 @@
+//! Does the log stand behind this: checkpoint, witnesses, consistency, range?
+
+use tlog::{CheckpointError, NoteError, Quorum, TreeSize, VerifiedCheckpoint, verify_consistency};
+
+use super::case::{Case, need};
+use crate::layout;
+use crate::read::{Opened, Part};
+use crate::report::{Checked, Remark, Stop, fail, fail_at};
+use crate::trust::Trust;
+
+/// The checkpoint, if a trusted log signed it.
+pub(super) fn open(trust: &Trust, opened: &Opened) -> Part<VerifiedCheckpoint> {
+    let note = opened.checkpoint.as_ref().map_err(Clone::clone)?;
+    let at = layout::CHECKPOINT;
+    let verified = trust.policy.open_checkpoint(note).map_err(|error| {
+        let code = match error {
+            CheckpointError::NotSigned { .. } => "checkpoint.untrusted",
+            CheckpointError::OtherOrigin { .. } => "checkpoint.other_log",
+            CheckpointError::Note(NoteError::BadSignature { .. }) => "checkpoint.bad_signature",
+            _ => "checkpoint.malformed",
+        };
+        fail_at(code, at, error)
+    })?;
+    if let Ok(parameters) = &opened.parameters {
+        let (size, root) = (verified.checkpoint.size.0, verified.checkpoint.root.to_string());
+        let same = parameters.checkpoint.size == size
+            && parameters.checkpoint.root == root
+            && parameters.origin == verified.checkpoint.origin;
+        if !same {
+            let detail = "the parameters name another log or another head than the signed checkpoint";
+            return Err(fail_at("checkpoint.differs", layout::PARAMETERS, detail));
+        }
+    }
+    Ok(verified)
+}
+
+/// The checkpoint is signed by a log of the trust file and is the one of the proof and the parameters.
+pub(super) fn check_checkpoint(case: &Case<'_>) -> Checked {
+    let verified = case.checkpoint.as_ref().map_err(Clone::clone)?;
+    if let Ok(proof) = &case.opened.proof
+        && Ok(&proof.checkpoint) != case.opened.checkpoint.as_ref()
+    {
+        let detail = "it carries another checkpoint than data/proofs/checkpoint";
+        return Err(fail_at("checkpoint.differs", layout::RANGE_PROOF, detail));
+    }
+    Ok(format!("{} leaves, signed by {}", verified.checkpoint.size, verified.log))
+}
+
+/// The witnesses that the trust file asks for have cosigned.
+pub(super) fn check_quorum(case: &Case<'_>) -> (Checked, Option<Remark>) {
+    let verified = match need(&case.checkpoint, "the checkpoint") {
+        Ok(verified) => verified,
+        Err(stop) => return (Err(stop), None),
+    };
+    let unwitnessed = || Remark {
+        word: "UNWITNESSED",
+        meaning: "no quorum of independent witnesses has cosigned the checkpoint; that the log shows \
+                  everybody the same history rests on its operator's word"
+            .to_owned(),
+    };
+    match &case.trust.policy.quorum {
+        Quorum::None => (Ok("the trust file asks for no witness".to_owned()), Some(unwitnessed())),
+        Quorum::Name(name) if verified.quorum_satisfied => {
+            let names: Vec<_> = verified.cosigned.iter().map(|(name, _)| name.as_str()).collect();
+            (Ok(format!("quorum {name}: cosigned by {}", names.join(", "))), None)
+        }
+        Quorum::Name(name) => {
+            let detail = format!("the quorum {name} of the trust file has not cosigned the checkpoint");
+            (Err(fail_at("quorum.missing", layout::CHECKPOINT, detail)), Some(unwitnessed()))
+        }
+    }
+}
+
+/// The log is an extension of the one that the reader knew (`--since`).
+pub(super) fn check_since(case: &Case<'_>, since: Option<&str>) -> Checked {
+    let Some(since) = since else {
+        return Err(Stop::NotChecked(
+            "no --since given: a checkpoint that you kept from earlier would show that the log was only added to"
+                .to_owned(),
+        ));
+    };
+    let verified = need(&case.checkpoint, "the checkpoint")?;
+    let known = case.trust.policy.open_checkpoint(since).map_err(|error| {
+        fail("consistency.since_unusable", format_args!("the checkpoint given with --since: {error}"))
+    })?;
+    let (old, new) = (known.checkpoint, &verified.checkpoint);
+    if old.origin != new.origin {
+        let detail = format!("--since is of the log {}, the package of {}", old.origin, new.origin);
+        return Err(fail("consistency.other_log", detail));
+    }
+    if old.size > new.size {
+        return Err(Stop::NotChecked(format!(
+            "the checkpoint of --since ({} leaves) is newer than the package's ({}): ask for a newer package",
+            old.size, new.size
+        )));
+    }
+    let forked = || {
+        fail(
+            "consistency.forked",
+            format!("the log of this package is not the one you knew at {} leaves: its history was rewritten", old.size),
+        )
+    };
+    let carried = case.opened.earlier.as_ref().ok().and_then(|earlier| {
+        earlier.iter().find(|checkpoint| checkpoint.size == old.size.0)
+    });
+    if let Some(carried) = carried {
+        verify_consistency(old.size, new.size, &old.root, &new.root, &carried.consistency)
+            .map_err(|_| forked())?;
+        return Ok(format!("{} leaves grew to {} by appending only", old.size, new.size));
+    }
+    match case.roots_at([old.size.0].into())?.get(&old.size.0) {
+        Some(root) if *root == old.root => {
+            Ok(format!("{} leaves grew to {}: the package's leaves give the same older root", old.size, new.size))
+        }
+        Some(_) => Err(forked()),
+        None => Err(Stop::NotChecked(format!(
+            "the package has no consistency proof from {} leaves, and its range does not reach them",
+            old.size
+        ))),
+    }
+}
+
+/// The leaves are exactly `[start, end)` of the checkpoint's tree.
+pub(super) fn check_range(case: &Case<'_>) -> Checked {
+    let proof = case.opened.proof.as_ref().map_err(Clone::clone)?;
+    let verified = need(&case.checkpoint, "the checkpoint")?;
+    let leaves = need(&case.opened.leaves, "the leaves")?;
+    if let Ok(parameters) = &case.opened.parameters
+        && (parameters.range.start, parameters.range.end) != (proof.start, proof.end)
+    {
+        let detail = format!(
+            "the parameters say leaves {}..{}, the range proof {}..{}",
+            parameters.range.start, parameters.range.end, proof.start, proof.end
+        );
+        return Err(fail_at("range.differs", layout::PARAMETERS, detail));
+    }
+    let hashes = leaves.iter().map(|row| tlog::leaf_hash(&row.bytes));
+    let (size, root) = (verified.checkpoint.size, verified.checkpoint.root);
+    proof.verify(size, &root, hashes).map_err(|error| {
+        let code = match error {
+            tlog::ProofError::LeafCount { .. } => "range.leaf_count",
+            tlog::ProofError::RootMismatch { .. } => "range.root",
+            _ => "range.malformed",
+        };
+        fail_at(code, layout::LEAVES, format_args!("these are not the leaves of the log: {error}"))
+    })?;
+    for (at, row) in (proof.start..).zip(leaves) {
+        if row.index != at {
+            let detail = format!("leaf {at} stands there under the number {}", row.index);
+            return Err(fail_at("range.index", layout::LEAVES, detail));
+        }
+    }
+    Ok(format!("{} leaves, {}..{}, none missing, none added", leaves.len(), proof.start, proof.end))
+}
+
+/// Older checkpoints that the package carries are of the same log.
+pub(super) fn check_earlier(case: &Case<'_>) -> Result<Vec<VerifiedCheckpoint>, Stop> {
+    let earlier = case.opened.earlier.as_ref().map_err(Clone::clone)?;
+    let verified = need(&case.checkpoint, "the checkpoint")?;
+    let new = &verified.checkpoint;
+    let mut checked = Vec::with_capacity(earlier.len());
+    for carried in earlier {
+        let at = format!("{}{}", layout::CHECKPOINTS, carried.size);
+        let known = case.trust.policy.open_checkpoint(&carried.note);
+        let known = known.map_err(|error| fail_at("checkpoints.untrusted", &at, error))?;
+        let old = &known.checkpoint;
+        if old.size != TreeSize(carried.size) || old.origin != new.origin {
+            return Err(fail_at("checkpoints.malformed", &at, "it is not the checkpoint its name says"));
+        }
+        verify_consistency(old.size, new.size, &old.root, &new.root, &carried.consistency)
+            .map_err(|error| fail_at("checkpoints.inconsistent", &at, error))?;
+        checked.push(known);
+    }
+    Ok(checked)
+}

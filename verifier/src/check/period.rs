@@ -1,0 +1,127 @@
+//! Does the range hold the whole period, and who vouches for its time?
+
+use tlog::VerifiedCheckpoint;
+
+use super::case::{Case, need};
+use super::log;
+use crate::layout;
+use crate::report::{Checked, Remark, Stop, fail_at};
+
+/// What the period check says beside its outcome.
+pub(super) struct PeriodFindings {
+    pub(super) checked: Checked,
+    pub(super) open: Option<Remark>,
+}
+
+/// The boundary leaves show that no leaf of `[from, to)` lies outside the range (`docs/format.md`, "Period").
+pub(super) fn check(case: &Case<'_>) -> PeriodFindings {
+    let mut open = None;
+    let checked = boundaries(case, &mut open);
+    PeriodFindings { checked, open }
+}
+
+fn boundaries(case: &Case<'_>, open: &mut Option<Remark>) -> Checked {
+    let parameters = case.opened.parameters.as_ref().map_err(Clone::clone)?;
+    let proof = need(&case.opened.proof, "the range proof")?;
+    let checkpoint = need(&case.checkpoint, "the checkpoint")?;
+    let population = need(&case.population, "the leaves")?;
+    let (from, to) = (parameters.from_ns(), parameters.to_ns());
+    if from >= to {
+        return Err(fail_at("period.reversed", layout::PARAMETERS, "the period ends before it begins"));
+    }
+    let (Some(first), Some(last)) = (population.first(), population.last()) else {
+        return Err(fail_at("period.empty", layout::LEAVES, "a package has at least one leaf"));
+    };
+    let at = |index: u64| format!("leaf {index}");
+    if first.leaf.recorded_at_ns >= from {
+        if proof.start != 0 {
+            let detail = "the range does not begin with a leaf from before the period, so earlier leaves \
+                          of the period may be missing";
+            return Err(fail_at("period.start", at(first.index), detail));
+        }
+    } else if let Some(second) = population.get(1)
+        && second.leaf.recorded_at_ns < from
+    {
+        let detail = "more than one leaf from before the period";
+        return Err(fail_at("period.start", at(second.index), detail));
+    }
+    if last.leaf.recorded_at_ns >= to {
+        let before = population.len().checked_sub(2).and_then(|at| population.get(at));
+        if let Some(before) = before.filter(|before| before.leaf.recorded_at_ns >= to) {
+            let detail = "more than one leaf from after the period";
+            return Err(fail_at("period.end", at(before.index), detail));
+        }
+        return Ok("closed: a leaf at or after its end is there, and one from before its start, or the log's first".to_owned());
+    }
+    if proof.end != checkpoint.checkpoint.size.0 {
+        let detail = "the range ends inside the period although the log goes on";
+        return Err(fail_at("period.end", at(last.index), detail));
+    }
+    if !parameters.open {
+        let detail = "no leaf at or after the period's end: the period is not closed, and the package does not say so";
+        return Err(fail_at("period.not_closed", at(last.index), detail));
+    }
+    *open = Some(Remark {
+        word: "OPEN PERIOD",
+        meaning: "the log had no leaf at or after the period's end yet; more leaves of the period may follow"
+            .to_owned(),
+    });
+    Ok("OPEN: everything up to the checkpoint is there; the period is not over".to_owned())
+}
+
+/// Witnessed checkpoints around the period bind the operator's clock; without them a remark says so.
+pub(super) fn check_time(case: &Case<'_>) -> (Checked, Option<Remark>) {
+    match attested(case) {
+        Ok(Some(detail)) => (Ok(detail), None),
+        Ok(None) => (
+            Err(Stop::NotChecked(
+                "no witnessed checkpoints from before and after the period are in the package".to_owned(),
+            )),
+            Some(Remark {
+                word: "TIME UNATTESTED",
+                meaning: "the times are those of the log operator's clock; no witnessed checkpoints from before \
+                          and after the period bind them"
+                    .to_owned(),
+            }),
+        ),
+        Err(stop) => (Err(stop), None),
+    }
+}
+
+fn attested(case: &Case<'_>) -> Result<Option<String>, Stop> {
+    let mut known = log::check_earlier(case)?;
+    let parameters = need(&case.opened.parameters, "the parameters")?;
+    let proof = need(&case.opened.proof, "the range proof")?;
+    known.push(need(&case.checkpoint, "the checkpoint")?.clone());
+    if matches!(case.trust.policy.quorum, tlog::Quorum::None) {
+        return Ok(None);
+    }
+    let (from_s, to_s) =
+        (parameters.from_ns() / 1_000_000_000, parameters.to_ns().div_ceil(1_000_000_000));
+    // Everything up to the first leaf of the period had been cosigned before the period, and nothing after.
+    let before = known.iter().find(|checkpoint| {
+        checkpoint.checkpoint.size.0 <= proof.start + 1
+            && quorum_by(case, checkpoint, |time| time <= from_s)
+    });
+    // Everything of the period was there when it was cosigned after the period.
+    let after = known.iter().find(|checkpoint| {
+        checkpoint.checkpoint.size.0 >= proof.end
+            && quorum_by(case, checkpoint, |time| time >= to_s)
+    });
+    Ok(before.zip(after).map(|(before, after)| {
+        format!(
+            "witnesses cosigned {} leaves before the period and {} after it",
+            before.checkpoint.size, after.checkpoint.size
+        )
+    }))
+}
+
+/// Is the quorum fulfilled by those cosignatures alone whose time is as wanted?
+fn quorum_by(
+    case: &Case<'_>,
+    checkpoint: &VerifiedCheckpoint,
+    wanted: impl Fn(u64) -> bool,
+) -> bool {
+    let names = checkpoint.cosigned.iter().filter(|(_, time)| wanted(*time));
+    case.trust.policy.quorum_satisfied(names.map(|(name, _)| name.as_str()))
+}

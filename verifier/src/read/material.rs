@@ -1,0 +1,153 @@
+//! Reading a package's material, part by part: one damaged part does not hide the others.
+
+use std::collections::BTreeSet;
+
+use bytes::Bytes;
+use tlog::{RangeProof, TlogProof};
+
+use super::Package;
+use crate::layout::{self, tables};
+use crate::material::{
+    ContextLeaf, DisclosureRow, EarlierCheckpoint, LeafRow, Material, Parameters,
+};
+use crate::report::{Stop, fail_at};
+
+/// A part of the material, or why there is none.
+pub(crate) type Part<T> = Result<T, Stop>;
+
+/// The material of a package, as far as it can be read.
+pub(crate) struct Opened {
+    pub(crate) parameters: Part<Parameters>,
+    pub(crate) checkpoint: Part<String>,
+    pub(crate) proof: Part<RangeProof>,
+    pub(crate) leaves: Part<Vec<LeafRow>>,
+    pub(crate) disclosures: Part<Vec<DisclosureRow>>,
+    pub(crate) context: Part<Vec<ContextLeaf>>,
+    pub(crate) context_disclosures: Part<Vec<DisclosureRow>>,
+    pub(crate) earlier: Part<Vec<EarlierCheckpoint>>,
+}
+
+impl Opened {
+    /// Reads what `package` holds, but no file that is known to be altered.
+    pub(crate) fn read(package: &Package, altered: &BTreeSet<String>) -> Self {
+        let reader = Reader { package, altered };
+        let proof = reader.text(layout::RANGE_PROOF, "range.missing").and_then(|text| {
+            let parsed = RangeProof::parse(text);
+            parsed.map_err(|error| fail_at("range.malformed", layout::RANGE_PROOF, error))
+        });
+        let parameters = reader.parameters();
+        let tree_size = parameters.as_ref().ok().map(|parameters| parameters.checkpoint.size);
+        Self {
+            parameters,
+            checkpoint: reader.text(layout::CHECKPOINT, "checkpoint.missing").map(str::to_owned),
+            proof,
+            leaves: reader.table(layout::LEAVES, "leaves", tables::read_leaves),
+            disclosures: reader.disclosures(layout::DISCLOSURES),
+            context: reader.context(),
+            context_disclosures: reader.disclosures(layout::CONTEXT_DISCLOSURES),
+            earlier: reader.earlier(tree_size),
+        }
+    }
+
+    /// All of it; `None` unless every part could be read.
+    pub(crate) fn material(&self) -> Option<Material> {
+        Some(Material {
+            parameters: self.parameters.clone().ok()?,
+            leaves: self.leaves.clone().ok()?,
+            disclosures: self.disclosures.clone().ok()?,
+            context: self.context.clone().ok()?,
+            context_disclosures: self.context_disclosures.clone().ok()?,
+            proof: self.proof.clone().ok()?,
+            earlier: self.earlier.clone().ok()?,
+        })
+    }
+}
+
+struct Reader<'p> {
+    package: &'p Package,
+    altered: &'p BTreeSet<String>,
+}
+
+impl<'p> Reader<'p> {
+    fn bytes(&self, path: &str, missing: &'static str) -> Part<&'p Bytes> {
+        if self.altered.contains(path) {
+            return Err(Stop::NotChecked(format!("{path} was altered (see the first check)")));
+        }
+        self.package.file(path).ok_or_else(|| fail_at(missing, path, "the file is missing"))
+    }
+
+    fn text(&self, path: &str, missing: &'static str) -> Part<&'p str> {
+        std::str::from_utf8(self.bytes(path, missing)?)
+            .map_err(|_| fail_at("text.malformed", path, "the file is not UTF-8 text"))
+    }
+
+    fn table<T>(
+        &self,
+        path: &str,
+        family: &str,
+        read: fn(&Bytes) -> Result<Vec<T>, String>,
+    ) -> Part<Vec<T>> {
+        let (missing, malformed) = match family {
+            "leaves" => ("leaves.missing", "leaves.malformed"),
+            "context" => ("context.missing", "context.malformed"),
+            _ => ("disclosures.missing", "disclosures.malformed"),
+        };
+        read(self.bytes(path, missing)?).map_err(|reason| fail_at(malformed, path, reason))
+    }
+
+    fn disclosures(&self, path: &str) -> Part<Vec<DisclosureRow>> {
+        self.table(path, "disclosures", tables::read_disclosures)
+    }
+
+    fn parameters(&self) -> Part<Parameters> {
+        let path = layout::PARAMETERS;
+        let wrong = |detail: String| fail_at("parameters.malformed", path, detail);
+        let text = self.text(path, "parameters.missing")?;
+        let parameters: Parameters =
+            serde_json::from_str(text).map_err(|error| wrong(error.to_string()))?;
+        if parameters.format != Parameters::FORMAT {
+            return Err(wrong(format!(
+                "its format is {:?}; this version reads {}",
+                parameters.format,
+                Parameters::FORMAT
+            )));
+        }
+        if parameters.to_json() != text {
+            return Err(wrong("it is not in its one spelling".to_owned()));
+        }
+        Ok(parameters)
+    }
+
+    fn context(&self) -> Part<Vec<ContextLeaf>> {
+        let rows: Vec<LeafRow> = self.table(layout::CONTEXT_LEAVES, "context", tables::read_leaves)?;
+        let mut context = Vec::with_capacity(rows.len());
+        for row in rows {
+            let path = layout::context_proof_path(row.index);
+            let text = self.text(&path, "context.missing")?;
+            let proof = TlogProof::parse(text)
+                .map_err(|error| fail_at("context.malformed", &path, error))?;
+            context.push(ContextLeaf { row, proof });
+        }
+        Ok(context)
+    }
+
+    fn earlier(&self, tree_size: Option<u64>) -> Part<Vec<EarlierCheckpoint>> {
+        let mut earlier = Vec::new();
+        for path in self.package.paths().filter(|path| path.starts_with(layout::CHECKPOINTS)) {
+            let name = path.trim_start_matches(layout::CHECKPOINTS);
+            let wrong = |detail: &str| fail_at("checkpoints.malformed", path, detail);
+            let size: u64 = name.parse().map_err(|_| wrong("its name is not the size"))?;
+            let tree_size = tree_size.ok_or_else(|| {
+                Stop::NotChecked("the parameters could not be read".to_owned())
+            })?;
+            let proof = format!("{}{size}-{tree_size}", layout::CONSISTENCY);
+            let lines = self.text(&proof, "checkpoints.missing")?;
+            let consistency = tlog::parse_hash_lines(lines)
+                .map_err(|error| fail_at("checkpoints.malformed", &proof, error))?;
+            let note = self.text(path, "checkpoints.missing")?.to_owned();
+            earlier.push(EarlierCheckpoint { size, note, consistency });
+        }
+        earlier.sort_by_key(|checkpoint| checkpoint.size);
+        Ok(earlier)
+    }
+}

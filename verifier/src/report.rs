@@ -1,0 +1,202 @@
+//! What verification found, in words for people and in JSON for scripts.
+
+use std::fmt;
+
+use serde::Serialize;
+
+/// The result of every check, in the order in which a reader should read them.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Report {
+    /// What the package says it is, once its parameters could be read.
+    pub subject: Option<Subject>,
+    /// All checks; one that could not run is there, too.
+    pub checks: Vec<Check>,
+    /// What a reader must know even if every check passes.
+    pub remarks: Vec<Remark>,
+}
+
+/// What the package says it is.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Subject {
+    /// The log's origin.
+    pub origin: String,
+    /// Start of the period, RFC 3339.
+    pub from: String,
+    /// First instant after it.
+    pub to: String,
+    /// Whose eyes it is for.
+    pub role: String,
+    /// First leaf of the range.
+    pub start: u64,
+    /// Index after the last leaf.
+    pub end: u64,
+    /// Size of the checkpoint.
+    pub tree_size: u64,
+}
+
+/// One check.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Check {
+    /// Stable name, such as `range`.
+    pub id: &'static str,
+    /// What is checked.
+    pub title: &'static str,
+    /// Must it pass for the package to be good?
+    pub required: bool,
+    /// How it ended.
+    #[serde(flatten)]
+    pub outcome: Outcome,
+}
+
+/// How a check ended.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(tag = "outcome", rename_all = "snake_case")]
+pub enum Outcome {
+    /// It holds.
+    Pass {
+        /// What was checked, with numbers.
+        detail: String,
+    },
+    /// It does not hold.
+    Fail {
+        /// Stable code, such as `bag.altered`.
+        code: &'static str,
+        /// The first wrong thing.
+        detail: String,
+        /// File, leaf or line where it is wrong.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        at: Option<String>,
+    },
+    /// It could not be checked.
+    NotChecked {
+        /// Why not.
+        reason: String,
+    },
+}
+
+/// A stable word and what it means.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Remark {
+    /// Such as `UNWITNESSED`.
+    pub word: &'static str,
+    /// What it means for the reader.
+    pub meaning: String,
+}
+
+impl Report {
+    /// Did every required check pass?
+    pub fn ok(&self) -> bool {
+        self.checks.iter().all(|check| match check.outcome {
+            Outcome::Pass { .. } => true,
+            Outcome::Fail { .. } => false,
+            Outcome::NotChecked { .. } => !check.required,
+        })
+    }
+
+    /// The failed checks.
+    pub fn failures(&self) -> impl Iterator<Item = &Check> {
+        self.checks.iter().filter(|check| matches!(check.outcome, Outcome::Fail { .. }))
+    }
+
+    /// The codes of the failed checks.
+    pub fn codes(&self) -> Vec<&'static str> {
+        let codes = self.checks.iter().filter_map(|check| match check.outcome {
+            Outcome::Fail { code, .. } => Some(code),
+            _ => None,
+        });
+        codes.collect()
+    }
+}
+
+impl fmt::Display for Report {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if let Some(subject) = &self.subject {
+            writeln!(f, "Log     {}, checkpoint of {} leaves", subject.origin, subject.tree_size)?;
+            writeln!(f, "Period  {} to {}", subject.from, subject.to)?;
+            writeln!(
+                f,
+                "Range   leaves {} to {}, for the role {}\n",
+                subject.start,
+                subject.end.saturating_sub(1),
+                subject.role
+            )?;
+        }
+        let width = self.checks.iter().map(|check| check.title.len()).max().unwrap_or(0);
+        for check in &self.checks {
+            let (word, text) = match &check.outcome {
+                Outcome::Pass { detail } => ("PASS", detail.clone()),
+                Outcome::Fail { code, detail, at } => {
+                    let at = at.as_ref().map(|at| format!("{at}: ")).unwrap_or_default();
+                    ("FAIL", format!("{at}{detail} [{code}]"))
+                }
+                Outcome::NotChecked { reason } => ("NOT CHECKED", reason.clone()),
+            };
+            writeln!(f, "{word:<11}  {:<width$}  {text}", check.title)?;
+        }
+        if !self.remarks.is_empty() {
+            writeln!(f)?;
+        }
+        for remark in &self.remarks {
+            writeln!(f, "{}: {}", remark.word, remark.meaning)?;
+        }
+        let failed = self.failures().count();
+        let open = self
+            .checks
+            .iter()
+            .filter(|check| check.required && matches!(check.outcome, Outcome::NotChecked { .. }))
+            .count();
+        match (failed, open) {
+            (0, 0) => writeln!(f, "\nThe package is verified."),
+            (0, open) => writeln!(f, "\nThe package is NOT verified: {open} required checks could not be made."),
+            (failed, _) => writeln!(f, "\nThe package is NOT verified: {failed} checks failed."),
+        }
+    }
+}
+
+/// The first wrong thing that a check found.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Failure {
+    pub(crate) code: &'static str,
+    pub(crate) detail: String,
+    pub(crate) at: Option<String>,
+}
+
+/// Why a check did not pass.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Stop {
+    Fail(Failure),
+    NotChecked(String),
+}
+
+impl From<Failure> for Stop {
+    fn from(failure: Failure) -> Self {
+        Stop::Fail(failure)
+    }
+}
+
+/// `Ok` holds the detail of a passed check.
+pub(crate) type Checked = Result<String, Stop>;
+
+/// A failure at a place.
+pub(crate) fn fail_at(
+    code: &'static str,
+    at: impl fmt::Display,
+    detail: impl fmt::Display,
+) -> Stop {
+    Stop::Fail(Failure { code, detail: detail.to_string(), at: Some(at.to_string()) })
+}
+
+/// A failure of the whole.
+pub(crate) fn fail(code: &'static str, detail: impl fmt::Display) -> Stop {
+    Stop::Fail(Failure { code, detail: detail.to_string(), at: None })
+}
+
+impl From<Checked> for Outcome {
+    fn from(checked: Checked) -> Self {
+        match checked {
+            Ok(detail) => Outcome::Pass { detail },
+            Err(Stop::Fail(Failure { code, detail, at })) => Outcome::Fail { code, detail, at },
+            Err(Stop::NotChecked(reason)) => Outcome::NotChecked { reason },
+        }
+    }
+}
