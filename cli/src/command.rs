@@ -1,6 +1,7 @@
 //! The commands, one room each.
 
 mod config;
+mod demo;
 mod export;
 mod fsck;
 mod keygen;
@@ -51,6 +52,8 @@ enum Command {
     Ledger(run::Run),
     /// Run the query node, with exports, alone
     Query(run::Run),
+    /// See everything at work: a guarded MCP server, calls, evidence, a package verified
+    Demo(demo::Demo),
     /// Ask a question in SQL
     Sql(sql::Sql),
     /// Export a period as a package that proves itself
@@ -79,6 +82,7 @@ impl Exhibit {
             Command::Gateway(run) => run.run(run::Part::Gateway).await,
             Command::Ledger(run) => run.run(run::Part::Ledger).await,
             Command::Query(run) => run.run(run::Part::Query).await,
+            Command::Demo(demo) => demo.run(json).await,
             Command::Sql(sql) => sql.run(json).await,
             Command::Export(export) => export.run(json).await,
             Command::Verify(verify) => verify.run(json),

@@ -40,7 +40,10 @@ impl Config {
         let text = std::fs::read_to_string(path)
             .map_err(|error| Failure::unusable("config", format!("{}: {error}", path.display())))?;
         let mut config: Self = toml::from_str(&text).map_err(|error| {
-            Failure::unusable("config", format!("{}: {}", path.display(), error.to_string().trim_end()))
+            Failure::unusable(
+                "config",
+                format!("{}: {}", path.display(), error.to_string().trim_end()),
+            )
         })?;
         config.resolve(path.parent().unwrap_or(Path::new("")));
         Ok(config)
@@ -83,7 +86,8 @@ impl Config {
 pub(crate) fn read_key(path: &Path) -> Result<tlog::SigningKey, Failure> {
     use std::os::unix::fs::PermissionsExt;
     let about = |what: String| Failure::unusable("key", format!("{}: {what}", path.display()));
-    let mode = std::fs::metadata(path).map_err(|error| about(error.to_string()))?.permissions().mode();
+    let mode =
+        std::fs::metadata(path).map_err(|error| about(error.to_string()))?.permissions().mode();
     if mode & 0o077 != 0 {
         return Err(about(format!("mode {:04o} lets others read it; chmod 600", mode & 0o7777)));
     }

@@ -30,8 +30,9 @@ const HTTP2_WINDOW_BYTES: u32 = 4 << 20;
 
 /// Binds an address; port 0 lets the system choose.
 pub(crate) async fn bind(address: SocketAddr) -> Result<(TcpListener, SocketAddr), Failure> {
-    let about =
-        |error: std::io::Error| Failure::unusable("listen", format!("cannot listen on {address}: {error}"));
+    let about = |error: std::io::Error| {
+        Failure::unusable("listen", format!("cannot listen on {address}: {error}"))
+    };
     let listener = TcpListener::bind(address).await.map_err(about)?;
     let bound = listener.local_addr().map_err(about)?;
     Ok((listener, bound))

@@ -12,7 +12,12 @@ use crate::failure::Failure;
 #[derive(Debug, Args)]
 pub(crate) struct Service {
     /// URL of the query node
-    #[arg(long, env = "EXHIBIT_QUERY", default_value = "http://127.0.0.1:7602", value_name = "URL")]
+    #[arg(
+        long,
+        env = "EXHIBIT_QUERY",
+        default_value = "http://127.0.0.1:7602",
+        value_name = "URL"
+    )]
     pub(crate) query: String,
     /// File with the bearer token; without it EXHIBIT_TOKEN is used
     #[arg(long, value_name = "FILE")]
@@ -24,7 +29,9 @@ impl Service {
     pub(crate) fn client(&self) -> Result<Client, Failure> {
         let token = self.token()?;
         let mut value = reqwest::header::HeaderValue::from_str(&format!("Bearer {token}"))
-            .map_err(|_| Failure::unusable("token", "the token holds characters that no token has"))?;
+            .map_err(|_| {
+                Failure::unusable("token", "the token holds characters that no token has")
+            })?;
         value.set_sensitive(true);
         let headers = [(reqwest::header::AUTHORIZATION, value)].into_iter().collect();
         Client::builder()
@@ -41,8 +48,9 @@ impl Service {
 
     fn token(&self) -> Result<String, Failure> {
         let token = match &self.token_file {
-            Some(path) => std::fs::read_to_string(path)
-                .map_err(|error| crate::failure::file(path, &error))?,
+            Some(path) => {
+                std::fs::read_to_string(path).map_err(|error| crate::failure::file(path, &error))?
+            }
             None => std::env::var("EXHIBIT_TOKEN").map_err(|_| {
                 Failure::unusable(
                     "token_missing",

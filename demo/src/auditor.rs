@@ -57,7 +57,8 @@ impl Auditor {
     /// What the service said, or that it cannot be reached.
     pub async fn sql(&self, statement: &str) -> Result<Answer, DemoError> {
         let request = self.post("/v1/sql").header("accept", "application/json");
-        let request = request.header("content-type", "text/plain; charset=utf-8").body(statement.to_owned());
+        let request =
+            request.header("content-type", "text/plain; charset=utf-8").body(statement.to_owned());
         let answer = answer("the SQL door", request).await?;
         serde_json::from_value(answer).map_err(|error| DemoError::service("the SQL door", error))
     }
@@ -65,7 +66,9 @@ impl Auditor {
     /// The request for a package of a period; whoever sends it gets a ZIP.
     pub fn export(&self, from: Timestamp, to: Timestamp) -> RequestBuilder {
         let period = json!({ "from": from.to_string(), "to": to.to_string() });
-        self.post("/v1/packages").header("content-type", "application/json").body(period.to_string())
+        self.post("/v1/packages")
+            .header("content-type", "application/json")
+            .body(period.to_string())
     }
 
     /// Pulls the feed from its start until an event of `until` or later comes: then everything recorded before
@@ -78,7 +81,8 @@ impl Auditor {
         let mut pulled = Pulled { events: Vec::new() };
         let mut cursor: Option<String> = None;
         while Instant::now() < deadline {
-            let mut request = self.client.get(format!("{}/v1/events/poll", self.url)).bearer_auth(&self.token);
+            let mut request =
+                self.client.get(format!("{}/v1/events/poll", self.url)).bearer_auth(&self.token);
             request = request.query(&[("wait", "2"), ("limit", "1000")]);
             if let Some(cursor) = &cursor {
                 request = request.query(&[("cursor", cursor)]);
@@ -86,7 +90,8 @@ impl Auditor {
             let page = answer("the feed", request).await?;
             cursor = page["next_cursor"].as_str().map(str::to_owned);
             let events = page["events"].as_array().cloned().unwrap_or_default();
-            let is_there = events.iter().any(|event| logged_at(event).is_some_and(|time| time >= until));
+            let is_there =
+                events.iter().any(|event| logged_at(event).is_some_and(|time| time >= until));
             pulled.events.extend(events);
             if is_there {
                 return Ok(pulled);
@@ -112,7 +117,11 @@ impl Answer {
 
     /// A cell as a number; 0 when it is none.
     pub fn number(&self, row: usize, column: usize) -> u64 {
-        self.rows.get(row).and_then(|row| row.get(column)).and_then(Value::as_u64).unwrap_or_default()
+        self.rows
+            .get(row)
+            .and_then(|row| row.get(column))
+            .and_then(Value::as_u64)
+            .unwrap_or_default()
     }
 }
 

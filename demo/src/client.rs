@@ -71,7 +71,9 @@ impl Mcp {
         modern: bool,
     ) -> Result<(Self, Vec<String>), DemoError> {
         let mode = if modern {
-            ClientLifecycleMode::Discover { preferred_versions: vec![ProtocolVersion::V_2026_07_28] }
+            ClientLifecycleMode::Discover {
+                preferred_versions: vec![ProtocolVersion::V_2026_07_28],
+            }
         } else {
             ClientLifecycleMode::Initialize
         };
@@ -124,7 +126,9 @@ impl Mcp {
     /// When its task was aborted.
     pub async fn close(self) -> Result<(), DemoError> {
         let ended = self.session.cancel().await;
-        ended.map(drop).map_err(|error| DemoError::service(format!("ending the session of {}", self.who), error))
+        ended.map(drop).map_err(|error| {
+            DemoError::service(format!("ending the session of {}", self.who), error)
+        })
     }
 }
 
@@ -138,11 +142,13 @@ pub(crate) async fn knock(url: &str, token: Option<&str>) -> Result<Outcome, Dem
         "capabilities": {},
         "clientInfo": {"name": "demo-client", "version": env!("CARGO_PKG_VERSION")},
     }});
-    let mut request = http()?.post(url).header("accept", "application/json, text/event-stream").json(&hello);
+    let mut request =
+        http()?.post(url).header("accept", "application/json, text/event-stream").json(&hello);
     if let Some(token) = token {
         request = request.bearer_auth(token);
     }
-    let failed = |error: reqwest::Error| DemoError::service(format!("the gateway at {url}"), chain(&error));
+    let failed =
+        |error: reqwest::Error| DemoError::service(format!("the gateway at {url}"), chain(&error));
     let response = request.send().await.map_err(failed)?;
     let status = response.status();
     let body = response.text().await.map_err(failed)?;
@@ -179,7 +185,10 @@ fn answered(result: &CallToolResult) -> Outcome {
 fn table_in_words(rows: &[Value]) -> String {
     let row = |row: &Value| {
         let cells = row.as_object().into_iter().flat_map(|row| row.values());
-        cells.map(|cell| cell.as_str().map_or(cell.to_string(), str::to_owned)).collect::<Vec<_>>().join(" ")
+        cells
+            .map(|cell| cell.as_str().map_or(cell.to_string(), str::to_owned))
+            .collect::<Vec<_>>()
+            .join(" ")
     };
     match rows {
         [] => "no rows".to_owned(),
@@ -221,7 +230,10 @@ mod tests {
     #[test]
     fn placeholders_are_counted_by_rule() {
         let found = masks("a [masked:email] b [masked:us_ssn], [masked:email] [masked:");
-        assert_eq!(found.into_iter().collect::<Vec<_>>(), [("email".to_owned(), 2), ("us_ssn".to_owned(), 1)]);
+        assert_eq!(
+            found.into_iter().collect::<Vec<_>>(),
+            [("email".to_owned(), 2), ("us_ssn".to_owned(), 1)]
+        );
     }
 
     #[tokio::test]
@@ -233,7 +245,10 @@ mod tests {
         for modern in [false, true] {
             let (mcp, mut tools) = Mcp::connect("alice", &url, "none", modern).await.unwrap();
             tools.sort();
-            assert_eq!(tools, ["deploy", "query_customers", "rotate_key", "run_sql", "search_docs"]);
+            assert_eq!(
+                tools,
+                ["deploy", "query_customers", "rotate_key", "run_sql", "search_docs"]
+            );
             let sql = json!({"sql": "SELECT name, tier FROM customers LIMIT 2"});
             let answer = mcp.call("query_customers", &sql).await.unwrap();
             let text = "2 rows: Maria Lopez gold; ...".to_owned();

@@ -148,9 +148,15 @@ mod tests {
         for person in &PEOPLE {
             let token = issuer.token(person, &["http://other".to_owned(), DOOR.to_owned()]);
             let principal = verifier.authenticate(&token, DOOR).await.unwrap();
-            assert_eq!((principal.subject.as_str(), principal.issuer.as_str()), (person.name, issuer.url()));
+            assert_eq!(
+                (principal.subject.as_str(), principal.issuer.as_str()),
+                (person.name, issuer.url())
+            );
             assert_eq!(principal.kind == PrincipalKind::Machine, person.is_machine);
-            assert!(principal.groups.iter().eq(person.groups) && principal.roles.iter().eq(person.roles));
+            assert!(
+                principal.groups.iter().eq(person.groups)
+                    && principal.roles.iter().eq(person.roles)
+            );
             let elsewhere = verifier.authenticate(&token, "http://elsewhere").await.unwrap_err();
             assert_eq!(elsewhere.code(), "wrong_audience");
         }
@@ -161,7 +167,10 @@ mod tests {
         let (issuer, verifier) = serve().await;
         let doors = [DOOR.to_owned()];
         let expired = issuer.expired_token(&PEOPLE[0], &doors);
-        assert_eq!(verifier.authenticate(&expired, DOOR).await.unwrap_err().code(), "token_expired");
+        assert_eq!(
+            verifier.authenticate(&expired, DOOR).await.unwrap_err().code(),
+            "token_expired"
+        );
         let forger = Issuer::new(issuer.url()).unwrap();
         let forged = forger.token(&PEOPLE[0], &doors);
         assert!(verifier.authenticate(&forged, DOOR).await.is_err());

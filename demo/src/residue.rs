@@ -50,7 +50,10 @@ fn walk(folder: &Path, values: &[String], residue: &mut Residue) -> Result<(), D
 }
 
 /// Numbers of the values that stand in `bytes`.
-pub(crate) fn matches<'a>(bytes: &'a [u8], values: &'a [String]) -> impl Iterator<Item = usize> + 'a {
+pub(crate) fn matches<'a>(
+    bytes: &'a [u8],
+    values: &'a [String],
+) -> impl Iterator<Item = usize> + 'a {
     let stands = |value: &String| {
         let value = value.as_bytes();
         !value.is_empty() && bytes.windows(value.len()).any(|window| window == value)

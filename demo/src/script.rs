@@ -72,8 +72,18 @@ fn steps() -> Vec<Step> {
     let rotate = |who, must| step(who, "rotate_key", json!({ "service": "payments" }), must);
     vec![
         search("alice", "rotate keys", Answer),
-        sql("alice", "query_customers", "SELECT name, email, card, ssn FROM customers LIMIT 2", Mask),
-        sql("alice", "query_customers", "SELECT name, tier FROM customers WHERE email = 'tom@example.org'", Answer),
+        sql(
+            "alice",
+            "query_customers",
+            "SELECT name, email, card, ssn FROM customers LIMIT 2",
+            Mask,
+        ),
+        sql(
+            "alice",
+            "query_customers",
+            "SELECT name, tier FROM customers WHERE email = 'tom@example.org'",
+            Answer,
+        ),
         rotate("alice", Mask),
         sql("alice", "run_sql", "UPDATE customers SET tier = 'gold' WHERE id = 2", Answer),
         deploy("alice", "2.4.1", "staging", Answer),
@@ -82,7 +92,12 @@ fn steps() -> Vec<Step> {
         sql("alice", "run_sql", "SELECT 1; dRoP/**/DATABASE customers", Block),
         sql("alice", "run_sql", "DELETE FROM customers", Block),
         search("bob", "deploy checklist", Answer),
-        sql("bob", "query_customers", "SELECT name, email FROM customers WHERE tier = 'gold'", Mask),
+        sql(
+            "bob",
+            "query_customers",
+            "SELECT name, email FROM customers WHERE tier = 'gold'",
+            Mask,
+        ),
         sql("bob", "query_customers", "UPDATE customers SET tier = 'gold' WHERE id = 4", Block),
         sql("bob", "run_sql", "SELECT name FROM customers", Block),
         rotate("bob", Block),
@@ -160,7 +175,8 @@ impl Must {
 }
 
 fn in_short(arguments: &Value) -> String {
-    let values = ["sql", "text", "service", "version", "environment"].map(|name| arguments[name].as_str());
+    let values =
+        ["sql", "text", "service", "version", "environment"].map(|name| arguments[name].as_str());
     values.into_iter().flatten().collect::<Vec<_>>().join(" ")
 }
 

@@ -50,7 +50,9 @@ pub enum CollectError {
         slot: &'static str,
     },
     /// Too much for one package.
-    #[error("the period has more than {MAX_MATERIAL_BYTES} bytes of evidence: export it in shorter periods")]
+    #[error(
+        "the period has more than {MAX_MATERIAL_BYTES} bytes of evidence: export it in shorter periods"
+    )]
     TooLarge,
 }
 
@@ -68,8 +70,7 @@ pub(crate) async fn collect(
     let mut wanted = Wanted::of(&population);
     let mut context = BTreeMap::new();
     backwards(source, range.start, &mut wanted, &mut context).await?;
-    parameters.custody_omitted =
-        forwards(source, range.end, &mut wanted, &mut context).await?;
+    parameters.custody_omitted = forwards(source, range.end, &mut wanted, &mut context).await?;
     keep_needed_erasures(&population, &mut context);
     let erased = erasures(population.values().chain(context.values()));
 
@@ -103,8 +104,8 @@ struct Read {
 
 impl Read {
     fn decode(index: u64, bytes: Bytes) -> Result<Self, CollectError> {
-        let leaf = proto::decode_entry(&bytes)
-            .map_err(|source| CollectError::Leaf { index, source })?;
+        let leaf =
+            proto::decode_entry(&bytes).map_err(|source| CollectError::Leaf { index, source })?;
         Ok(Self { bytes, leaf })
     }
 
@@ -177,9 +178,9 @@ impl Wanted {
                 }
                 Some(kind) => {
                     let digest = call_of(kind).map(|call| call.snapshot_digest.to_vec());
-                    snapshots.extend(digest.filter(|digest| {
-                        !digest.is_empty() && !activated.contains(digest)
-                    }));
+                    snapshots.extend(
+                        digest.filter(|digest| !digest.is_empty() && !activated.contains(digest)),
+                    );
                 }
                 None => {}
             }
@@ -269,7 +270,8 @@ async fn forwards(
                     tail_leaves.retain(|index, _| !tail.contains(index));
                     wanted.tails.remove(&key);
                 } else {
-                    tail_leaves.insert(index, Read { bytes: read.bytes.clone(), leaf: read.leaf.clone() });
+                    tail_leaves
+                        .insert(index, Read { bytes: read.bytes.clone(), leaf: read.leaf.clone() });
                     if sealed {
                         wanted.tails.remove(&key);
                     }

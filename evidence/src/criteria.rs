@@ -83,8 +83,8 @@ impl Mapping {
     pub fn soc2() -> &'static Mapping {
         static MAPPING: LazyLock<Mapping> = LazyLock::new(|| {
             // Embedded in the build, and read by a test: it cannot fail in use.
-            let mut mapping: Mapping = serde_norway::from_str(SOC2)
-                .expect("the shipped control mapping is readable");
+            let mut mapping: Mapping =
+                serde_norway::from_str(SOC2).expect("the shipped control mapping is readable");
             mapping.sha256 = hex::encode(Sha256::digest(SOC2));
             mapping
         });
@@ -106,7 +106,8 @@ impl Mapping {
     /// When there is none.
     pub fn criterion(&self, id: &str) -> Result<&Criterion, UnknownCriterion> {
         self.criteria.iter().find(|criterion| criterion.id == id).ok_or_else(|| {
-            let known: Vec<_> = self.criteria.iter().map(|criterion| criterion.id.as_str()).collect();
+            let known: Vec<_> =
+                self.criteria.iter().map(|criterion| criterion.id.as_str()).collect();
             UnknownCriterion {
                 asked: id.to_owned(),
                 mapping: self.name.clone(),

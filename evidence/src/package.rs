@@ -81,7 +81,9 @@ pub enum ExportError {
     #[error("the package cannot be made: {0}")]
     Derive(String),
     /// Larger than a verifier reads.
-    #[error("the package would pass the size that a verifier reads ({MAX_PACKAGE_BYTES} bytes, {MAX_FILE_BYTES} a file): export shorter periods")]
+    #[error(
+        "the package would pass the size that a verifier reads ({MAX_PACKAGE_BYTES} bytes, {MAX_FILE_BYTES} a file): export shorter periods"
+    )]
     TooLarge,
     /// The place is taken.
     #[error("{0} exists already; choose another place, nothing is overwritten")]
@@ -127,7 +129,11 @@ impl ExportError {
     pub fn is_callers_fault(&self) -> bool {
         !matches!(
             self.code(),
-            "log_unreadable" | "disclosure_not_here" | "package_not_made" | "disk" | "access_not_recorded"
+            "log_unreadable"
+                | "disclosure_not_here"
+                | "package_not_made"
+                | "disk"
+                | "access_not_recorded"
         )
     }
 }
@@ -223,10 +229,7 @@ async fn material(source: &impl Source, request: &ExportRequest) -> Result<Mater
         open: located.open,
         role: request.role.as_str().to_owned(),
         range: Range { start: located.leaves.start, end: located.leaves.end },
-        checkpoint: CheckpointId {
-            size: checkpoint.size.0,
-            root: checkpoint.root.to_string(),
-        },
+        checkpoint: CheckpointId { size: checkpoint.size.0, root: checkpoint.root.to_string() },
         mapping: mapping.identity(),
         criteria,
         custom_queries,

@@ -37,7 +37,9 @@ pub enum PeriodError {
     #[error("{0} is outside the years 1970 to 2262, for which there can be leaves")]
     OutOfTime(jiff::Timestamp),
     /// Nothing was recorded in it.
-    #[error("nothing was recorded from {from} to {to}: there is no evidence of this period; choose another")]
+    #[error(
+        "nothing was recorded from {from} to {to}: there is no evidence of this period; choose another"
+    )]
     Empty {
         /// Start given.
         from: jiff::Timestamp,
@@ -82,7 +84,9 @@ impl Period {
         };
         let start = first.saturating_sub(1);
         match after {
-            Some(after) if after < size => Ok(PeriodRange { leaves: start..after + 1, open: false }),
+            Some(after) if after < size => {
+                Ok(PeriodRange { leaves: start..after + 1, open: false })
+            }
             _ if allow_open => Ok(PeriodRange { leaves: start..size, open: true }),
             _ => Err(PeriodError::NotClosed { to }),
         }

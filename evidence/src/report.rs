@@ -96,9 +96,8 @@ fn completeness(facts: &Facts<'_>) -> Markup {
     let material = facts.material;
     let parameters = &material.parameters;
     let range = parameters.range;
-    let count = |status: Status| {
-        material.disclosures.iter().filter(|row| row.status == status).count()
-    };
+    let count =
+        |status: Status| material.disclosures.iter().filter(|row| row.status == status).count();
     html! {
         h2 { "Completeness" }
         p {

@@ -3,13 +3,13 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use axum::Router;
 use axum::body::{Body, to_bytes};
 use axum::extract::{Request, State};
 use axum::http::header::{CONTENT_DISPOSITION, CONTENT_LENGTH, CONTENT_TYPE};
 use axum::http::{HeaderName, HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
 use axum::routing::post;
-use axum::Router;
 use bytes::Bytes;
 use proto::v1::MediaType;
 use proto::v1::evidence_accessed::{Door, Result as Outcome};
@@ -81,7 +81,8 @@ impl Exporter {
         let (parts, body) = request.into_parts();
         let visitor = query.admit(&parts).await?;
         let Ok(body) = to_bytes(body, MAX_BODY_BYTES).await else {
-            let message = format!("the request body cannot be read, or has more than {MAX_BODY_BYTES} bytes");
+            let message =
+                format!("the request body cannot be read, or has more than {MAX_BODY_BYTES} bytes");
             return Err(DoorError::new(StatusCode::PAYLOAD_TOO_LARGE, "body_too_large", message));
         };
         let Some(role) = visitor.role(&EXPORT_ROLES) else {
@@ -178,7 +179,11 @@ async fn send(exported: Exported, folder: PathBuf) -> Result<Response, DoorError
     let zipped = zipped.await.unwrap_or_else(|error| Err(std::io::Error::other(error)));
     let (file, size) = zipped.map_err(|error| {
         tracing::error!(%error, path = %zip_path.display(), "a package could not be zipped");
-        DoorError::new(StatusCode::INTERNAL_SERVER_ERROR, "disk", "the package could not be written")
+        DoorError::new(
+            StatusCode::INTERNAL_SERVER_ERROR,
+            "disk",
+            "the package could not be written",
+        )
     })?;
     let mut response =
         Response::new(Body::from_stream(ReaderStream::new(tokio::fs::File::from_std(file))));

@@ -175,7 +175,7 @@ mod tests {
         let mut bad = config("ftp://x");
         bad.scopes = vec!["a b".to_owned()];
         let mut file = tempfile::NamedTempFile::new().unwrap();
-        write!(file, "sec\u{1}ret").unwrap();
+        write!(file, "hunter\u{1}two").unwrap();
         let sources = [
             (
                 "authorization",
@@ -204,7 +204,7 @@ mod tests {
         ] {
             assert!(text.contains(part), "{part} not in\n{text}");
         }
-        assert!(!text.contains("sec"), "{text}");
+        assert!(!text.contains("hunter"), "{text}");
     }
 
     #[test]

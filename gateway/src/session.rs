@@ -259,11 +259,6 @@ impl State {
 }
 
 impl Session {
-    /// The key by which it is found.
-    pub(crate) fn key(&self) -> Key {
-        self.key
-    }
-
     /// Sessions exist in the legacy era only.
     pub(crate) const ERA: Era = Era::Legacy;
 }
@@ -292,19 +287,19 @@ mod tests {
         let sessions = sessions(9);
         let session = open(&sessions, "s", "ann");
         let (ann, bob) = (sessions.owner(&caller("ann")), sessions.owner(&caller("bob")));
-        assert_eq!(sessions.find(session.key(), ann).unwrap().id, session.id);
-        assert_eq!(sessions.find(session.key(), bob).unwrap_err(), SessionError::OfAnother);
+        assert_eq!(sessions.find(session.key, ann).unwrap().id, session.id);
+        assert_eq!(sessions.find(session.key, bob).unwrap_err(), SessionError::OfAnother);
         let elsewhere = sessions.key("other", b"s");
         assert_eq!(sessions.find(elsewhere, ann).unwrap_err(), SessionError::Unknown);
         assert!(sessions.remove(&session) && !sessions.remove(&session));
-        assert_eq!(sessions.find(session.key(), ann).unwrap_err(), SessionError::Unknown);
+        assert_eq!(sessions.find(session.key, ann).unwrap_err(), SessionError::Unknown);
     }
 
     #[test]
     fn the_one_idle_longest_makes_room() {
         let sessions = sessions(2);
         let (first, second) = (open(&sessions, "1", "ann"), open(&sessions, "2", "ann"));
-        sessions.find(first.key(), sessions.owner(&caller("ann"))).unwrap();
+        sessions.find(first.key, sessions.owner(&caller("ann"))).unwrap();
         assert_eq!(sessions.evict().unwrap().id, second.id);
         assert!(sessions.evict().is_none());
         open(&sessions, "1", "ann");

@@ -72,6 +72,10 @@ impl Splitter {
             let ends_piece = self.step(byte);
             self.scanned += 1;
             if ends_piece {
+                if self.after_cr && self.buffer.get(self.scanned) == Some(&b'\n') {
+                    self.after_cr = false;
+                    self.scanned += 1;
+                }
                 let raw = self.buffer.split_to(self.scanned).freeze();
                 self.scanned = 0;
                 self.first_line_start = 0;
@@ -102,10 +106,8 @@ impl Splitter {
             self.mark = &[];
         }
         if std::mem::take(&mut self.after_cr) && byte == b'\n' {
-            if self.in_first_line && self.line_is_empty {
-                self.first_line_start = self.scanned + 1;
-            }
-            return false;
+            // The piece that it belongs to may be gone already; then it follows at once, alone.
+            return self.scanned == 0;
         }
         if byte != b'\n' && byte != b'\r' {
             self.line_is_empty = false;
@@ -171,14 +173,19 @@ impl Piece {
     }
 }
 
-/// A field's name and where its value starts in the line.
+/// A field's name and where its value starts in the line. Byte order marks before the name are skipped on every
+/// line: only the first of the stream counts as one, but clients that decode chunk by chunk skip others too.
 fn field(line: &[u8]) -> (&[u8], usize) {
+    let mut name_start = 0;
+    while line[name_start..].starts_with(b"\xef\xbb\xbf") {
+        name_start += 3;
+    }
     match line.iter().position(|byte| *byte == b':') {
         Some(colon) => {
             let space = usize::from(line.get(colon + 1) == Some(&b' '));
-            (&line[..colon], colon + 1 + space)
+            (&line[name_start..colon], colon + 1 + space)
         }
-        None => (line, line.len()),
+        None => (&line[name_start..], line.len()),
     }
 }
 
@@ -199,8 +206,7 @@ struct Lines<'r> {
 
 impl Lines<'_> {
     fn of(raw: &[u8]) -> Lines<'_> {
-        let at = if raw.starts_with(b"\xef\xbb\xbf") { 3 } else { 0 };
-        Lines { raw, at }
+        Lines { raw, at: 0 }
     }
 }
 

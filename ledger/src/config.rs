@@ -67,7 +67,8 @@ impl LedgerConfig {
         let mut mistakes = Vec::new();
         let mut note = |mistake: String| mistakes.push(mistake);
         let log_key = read_key("log_key_file", &self.log_key_file).map_err(&mut note).ok();
-        let own_key = read_key("recorder_key_file", &self.recorder_key_file).map_err(&mut note).ok();
+        let own_key =
+            read_key("recorder_key_file", &self.recorder_key_file).map_err(&mut note).ok();
         let mut recorders = Vec::new();
         for vkey in &self.recorders {
             match VerifyingKey::parse(vkey) {

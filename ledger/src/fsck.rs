@@ -158,8 +158,7 @@ impl<'a> Walk<'a> {
         };
         match open_checkpoint(&note, self.log) {
             Ok(checkpoint) if checkpoint.size.0 > size => {
-                let message =
-                    format!("covers {} entries; the store has {size}", checkpoint.size);
+                let message = format!("covers {} entries; the store has {size}", checkpoint.size);
                 self.find("store_behind", "checkpoint".into(), message);
                 None
             }
@@ -224,8 +223,8 @@ impl<'a> Walk<'a> {
             && let Some(vkey) = self.keys.get(recorder.recorder_id.as_str())
         {
             self.report.seals += 1;
-            let of_head =
-                before.is_some_and(|head| head.sequence == seal.sequence && head.hash == seal.hash[..]);
+            let of_head = before
+                .is_some_and(|head| head.sequence == seal.sequence && head.hash == seal.hash[..]);
             let id = &recorder.recorder_id;
             if !of_head || !proto::seal::verify(seal, self.log.name(), id, epoch, vkey) {
                 self.find("seal_invalid", place.to_owned(), "the seal does not verify");

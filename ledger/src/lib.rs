@@ -24,6 +24,9 @@ pub mod store;
 mod tree;
 mod vault;
 
+#[cfg(test)]
+mod tests;
+
 pub use clock::ClockStep;
 pub use config::{ConfigError, LedgerConfig, default_listen};
 pub use fsck::{Finding, FsckReport, fsck};

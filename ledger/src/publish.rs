@@ -39,7 +39,9 @@ pub enum PublishError {
         source: io::Error,
     },
     /// The file does not hold a checkpoint of this log.
-    #[error("the checkpoint file {path} does not hold a checkpoint signed by this log's key: {source}")]
+    #[error(
+        "the checkpoint file {path} does not hold a checkpoint signed by this log's key: {source}"
+    )]
     Content {
         /// The file.
         path: PathBuf,
@@ -119,8 +121,7 @@ impl CheckpointFile {
 
 /// Signs `head` as a checkpoint.
 pub(crate) fn sign(head: &TreeHead, key: &SigningKey) -> Published {
-    let checkpoint =
-        Checkpoint { origin: key.name().to_owned(), size: head.size, root: head.root };
+    let checkpoint = Checkpoint { origin: key.name().to_owned(), size: head.size, root: head.root };
     let note = checkpoint.sign(key).into();
     Published { checkpoint, note }
 }

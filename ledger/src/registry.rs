@@ -17,7 +17,9 @@ pub(crate) enum Refused {
         "no recorder named {0:?} is registered; add its vkey to `recorders` in the ledger's configuration"
     )]
     Unknown(String),
-    #[error("recorder {0:?} has an open stream for this epoch; close it first, or wait until it ends")]
+    #[error(
+        "recorder {0:?} has an open stream for this epoch; close it first, or wait until it ends"
+    )]
     AlreadyOpen(String),
     #[error(
         "recorder {0:?} is suspended because it forked its chain (see its RecorderConflict event); register a \
@@ -79,11 +81,7 @@ impl Registry {
     ///
     /// # Errors
     /// [`Refused::AlreadyOpen`].
-    pub(crate) fn lease(
-        self: &Arc<Self>,
-        recorder_id: &str,
-        epoch: Id,
-    ) -> Result<Lease, Refused> {
+    pub(crate) fn lease(self: &Arc<Self>, recorder_id: &str, epoch: Id) -> Result<Lease, Refused> {
         let place = (recorder_id.to_owned(), epoch);
         let mut chains = self.chains();
         if !chains.open.insert(place.clone()) {
@@ -113,9 +111,7 @@ impl Registry {
                     vkey: key.to_string(),
                     epoch: newest.map(|chain| chain.epoch.to_bytes()).unwrap_or_default(),
                     sequence: newest.map_or(0, |chain| chain.head.sequence),
-                    hash: newest
-                        .map(|chain| chain.head.hash.to_vec().into())
-                        .unwrap_or_default(),
+                    hash: newest.map(|chain| chain.head.hash.to_vec().into()).unwrap_or_default(),
                     suspended: self.is_suspended(recorder_id),
                 }
             })

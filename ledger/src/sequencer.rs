@@ -107,12 +107,11 @@ impl Sequencer {
         confirm_clock_step: bool,
     ) -> Result<(Self, TreeReader), Fatal> {
         let fatal = |error: StoreError| Fatal::Store(Arc::new(error));
-        let empty =
-            TreeHead { size: TreeSize(0), root: Hash::empty_root(), recorded_at_ns: 0 };
+        let empty = TreeHead { size: TreeSize(0), root: Hash::empty_root(), recorded_at_ns: 0 };
         let head = store.head().map_err(fatal)?.unwrap_or(empty);
         let tree = Tree::recover(&*store, &head).map_err(fatal)?;
-        let clock = Clock::continue_after(head.recorded_at_ns, confirm_clock_step)
-            .map_err(Fatal::Clock)?;
+        let clock =
+            Clock::continue_after(head.recorded_at_ns, confirm_clock_step).map_err(Fatal::Clock)?;
         let reader = TreeReader::new(Arc::clone(&store), tree.edge());
 
         let (queue, waiting) = mpsc::channel(QUEUE_SUBMISSIONS);

@@ -110,8 +110,7 @@ impl Ledger {
         let (store, checkpoint_path) = open_folder(&config.data_dir)?;
         let file = CheckpointFile::at(checkpoint_path.clone());
         let stored = store.head()?;
-        let (sequencer, tree) =
-            Sequencer::start(Arc::clone(&store), options.confirm_clock_step)?;
+        let (sequencer, tree) = Sequencer::start(Arc::clone(&store), options.confirm_clock_step)?;
         let published = reconcile(&config, &file, &checkpoint_path, stored, &tree)?;
         let (published_tx, published) = watch::channel(Arc::new(published));
 
@@ -210,8 +209,7 @@ fn reconcile(
             return Err(StartError::NoCheckpoint { stored, checkpoint });
         }
         // Before the first entry, so that a store with entries always has a checkpoint beside it.
-        let empty =
-            TreeHead { size: TreeSize(0), root: Hash::empty_root(), recorded_at_ns: 0 };
+        let empty = TreeHead { size: TreeSize(0), root: Hash::empty_root(), recorded_at_ns: 0 };
         let first = publish::sign(&empty, &config.log_key);
         file.replace(None, &first)?;
         return Ok(first);

@@ -84,7 +84,9 @@ pub enum StoreError {
     #[error("the store is damaged: {0}; run `exhibit fsck`")]
     Damaged(String),
     /// Another writer moved the tree.
-    #[error("the tree has {found} entries where {expected} were expected: another writer is at work")]
+    #[error(
+        "the tree has {found} entries where {expected} were expected: another writer is at work"
+    )]
     Conflict {
         /// Size the sequencer holds.
         expected: u64,
@@ -112,8 +114,12 @@ pub trait Store: Send + Sync + 'static {
     ///
     /// # Errors
     /// [`StoreError`].
-    fn entries(&self, from: LeafIndex, count: usize, bytes: usize)
-    -> Result<Vec<Bytes>, StoreError>;
+    fn entries(
+        &self,
+        from: LeafIndex,
+        count: usize,
+        bytes: usize,
+    ) -> Result<Vec<Bytes>, StoreError>;
 
     /// Opened disclosures of the leaves `[from, end)`, in order, whole leaves until about `bytes` are reached
     /// but at least one leaf; with the index up to which they are complete. Erased ones are absent.

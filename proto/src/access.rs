@@ -23,14 +23,8 @@ pub enum Role {
 
 impl Role {
     /// Every role, most powerful reader first.
-    pub const ALL: [Role; 6] = [
-        Role::Admin,
-        Role::Auditor,
-        Role::Compliance,
-        Role::Siem,
-        Role::Approver,
-        Role::Follower,
-    ];
+    pub const ALL: [Role; 6] =
+        [Role::Admin, Role::Auditor, Role::Compliance, Role::Siem, Role::Approver, Role::Follower];
 
     /// Name of the role in tokens, configuration and events.
     pub fn as_str(self) -> &'static str {

@@ -47,8 +47,8 @@ pub fn decode_event(bytes: &Bytes) -> Result<Event, EventError> {
     if bytes.len() > MAX_EVENT_BYTES {
         return Err(EventError::TooLarge { size_bytes: bytes.len() });
     }
-    let event = Event::decode(bytes.clone())
-        .map_err(|error| EventError::Undecodable(error.to_string()))?;
+    let event =
+        Event::decode(bytes.clone()).map_err(|error| EventError::Undecodable(error.to_string()))?;
     require_same(bytes, &event.encode_to_vec())
         .map_err(|offset| EventError::NotCanonical { offset })?;
     shape::check(&event)?;

@@ -96,8 +96,7 @@ pub fn check_opening(
 
 /// Name of a slot as it stands in SQL and packages: `PRINCIPAL`, `MESSAGE`, ….
 pub fn slot_name(slot: i32) -> &'static str {
-    Slot::try_from(slot)
-        .map_or("UNKNOWN", |slot| slot.as_str_name().trim_start_matches("SLOT_"))
+    Slot::try_from(slot).map_or("UNKNOWN", |slot| slot.as_str_name().trim_start_matches("SLOT_"))
 }
 
 #[cfg(test)]
@@ -134,10 +133,7 @@ mod tests {
         assert_eq!(check(&[&principal, &message]), Ok(()));
         assert_eq!(check(&[&principal]), Err(OpeningError::Missing("MESSAGE")));
         assert_eq!(check(&[&message]), Err(OpeningError::Missing("PRINCIPAL")));
-        assert_eq!(
-            check(&[&principal, &message, &client]),
-            Err(OpeningError::Surplus("CLIENT"))
-        );
+        assert_eq!(check(&[&principal, &message, &client]), Err(OpeningError::Surplus("CLIENT")));
         assert_eq!(
             check(&[&principal, &principal, &message]),
             Err(OpeningError::Surplus("PRINCIPAL"))

@@ -21,7 +21,9 @@ pub enum EntryError {
     #[error("the leaf is not a protobuf exhibit.v1.Entry: {0}")]
     Undecodable(String),
     /// Decodes, but is not the canonical encoding.
-    #[error("the leaf is not canonically encoded: it differs from its re-encoding at byte {offset}")]
+    #[error(
+        "the leaf is not canonically encoded: it differs from its re-encoding at byte {offset}"
+    )]
     NotCanonical {
         /// First differing byte.
         offset: usize,
@@ -85,8 +87,7 @@ mod tests {
     fn hand_written_encoding_equals_prost() {
         for size in [1, 127, 128, 16_383, 16_384, MAX_EVENT_BYTES] {
             let event = Bytes::from(vec![0xab; size]);
-            let by_prost =
-                Entry { recorded_at_ns: u64::MAX, event: event.clone() }.encode_to_vec();
+            let by_prost = Entry { recorded_at_ns: u64::MAX, event: event.clone() }.encode_to_vec();
             let ours = encode_entry(u64::MAX, &event);
             assert_eq!(ours, by_prost);
             assert!(ours.len() <= MAX_ENTRY_BYTES);

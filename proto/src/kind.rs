@@ -74,9 +74,6 @@ pub fn request_event_id(kind: &Kind) -> Option<&Bytes> {
 pub fn closes_exchange(kind: &Kind) -> bool {
     matches!(
         kind,
-        Kind::ResponseReturned(_)
-            | Kind::CallDenied(_)
-            | Kind::CallBlocked(_)
-            | Kind::Cancelled(_)
+        Kind::ResponseReturned(_) | Kind::CallDenied(_) | Kind::CallBlocked(_) | Kind::Cancelled(_)
     )
 }

@@ -95,7 +95,8 @@ impl Archive {
             for (part, rows) in view.within(range)? {
                 let end = rows.end;
                 let rows = part.openings(slots, rows)?.before(end)?;
-                openings.extend(rows.iter().filter_map(|row| Some((row.leaf_index, row.opening()?))));
+                openings
+                    .extend(rows.iter().filter_map(|row| Some((row.leaf_index, row.opening()?))));
             }
             Ok(openings)
         })
@@ -167,7 +168,8 @@ impl Archive {
                 let batch = batch?;
                 let kinds = batch.column(0).as_string::<i32>();
                 let doors = batch.column(1).as_string::<i32>();
-                let is_feed = |(kind, door)| kind == Some("EvidenceAccessed") && door == Some("feed");
+                let is_feed =
+                    |(kind, door)| kind == Some("EvidenceAccessed") && door == Some("feed");
                 if !kinds.iter().zip(doors).all(is_feed) {
                     return Ok(true);
                 }

@@ -31,10 +31,12 @@ pub(crate) trait Journal: Send + Sync {
 
 impl Journal for Recorder {
     fn record(&self, access: Access) -> BoxFuture<'_, Result<(), Unrecorded>> {
-        let draft = access.disclosures.into_iter().fold(
-            Draft::new(access.kind),
-            |draft, (slot, media_type, content)| draft.disclose(slot, media_type, content),
-        );
+        let draft = access
+            .disclosures
+            .into_iter()
+            .fold(Draft::new(access.kind), |draft, (slot, media_type, content)| {
+                draft.disclose(slot, media_type, content)
+            });
         Box::pin(async move {
             let recorded = Recorder::record(self, draft).await;
             recorded.map(|_| ()).map_err(|error| Unrecorded { reason: error.to_string() })

@@ -27,8 +27,8 @@ pub use door::error::DoorError;
 pub use engine::SqlError;
 pub use engine::guard::MAX_SQL_BYTES;
 pub use engine::workbench::{Table, Workbench, events_batch};
-pub use follower::{Accepted, Chain, Contradiction, ContradictionKind, Nodes};
 pub use follower::copy::OpenError;
+pub use follower::{Accepted, Chain, Contradiction, ContradictionKind, Nodes};
 pub use rows::RowError;
 pub use start::{Query, StartError};
 

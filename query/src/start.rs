@@ -90,14 +90,18 @@ impl Query {
         let mut tasks = Vec::new();
         let following = match Kept::load(&config.data_dir)? {
             Some(kept) => {
-                tracing::error!(reason = kept.reason, "a contradiction was found earlier; nothing is served");
+                tracing::error!(
+                    reason = kept.reason,
+                    "a contradiction was found earlier; nothing is served"
+                );
                 Following::stopped(contradicted(&kept.reason))
             }
             None => {
                 let (dir, limits, log) =
                     (config.data_dir.clone(), config.limits.clone(), parsed.log.clone());
                 let open = move || LocalCopy::open(&dir, log, &limits);
-                let copy = tokio::task::spawn_blocking(open).await.map_err(|_| RowError::Aborted)??;
+                let copy =
+                    tokio::task::spawn_blocking(open).await.map_err(|_| RowError::Aborted)??;
                 let source =
                     Source { ledger: parsed.ledger, audience: parsed.audience, key: parsed.reader };
                 let (following, task) = Following::start(source, copy, cancel.clone());
@@ -226,8 +230,8 @@ impl Parsed {
         if identity::protected_resource_metadata_url(&config.public_url).is_none() {
             problems.push(format!("public_url `{}` is not an http(s) URL", config.public_url));
         }
-        let verifier = Verifier::new(config.identity.clone())
-            .map_err(|error| problems.extend(error.problems));
+        let verifier =
+            Verifier::new(config.identity.clone()).map_err(|error| problems.extend(error.problems));
         let recorder_key = read_key("recorder_key_file", &config.recorder_key_file, &mut problems);
         let reader = match &config.reader_key_file {
             None => recorder_key.clone(),
@@ -244,7 +248,8 @@ impl Parsed {
                     .http2_keep_alive_interval(quiet)
                     .keep_alive_timeout(quiet)
                     .keep_alive_while_idle(true);
-                let audience = config.ledger_audience.clone().unwrap_or_else(|| config.ledger.clone());
+                let audience =
+                    config.ledger_audience.clone().unwrap_or_else(|| config.ledger.clone());
                 Ok(Self { log, ledger, audience, reader, recorder_key, verifier })
             }
             _ => Err(StartError::Config { problems }),

@@ -149,7 +149,9 @@ async fn it_follows_answers_and_is_recorded() {
     let segments = fs::read_dir(house.dir.path().join("query/segments")).unwrap().count();
     assert!(segments >= 2, "{segments} files");
     let query = house.query().await;
-    let counts = sql(&query, "SELECT count(*), count(DISTINCT event_id), max(leaf_index) + 1 FROM events").await;
+    let counts =
+        sql(&query, "SELECT count(*), count(DISTINCT event_id), max(leaf_index) + 1 FROM events")
+            .await;
     let row = &counts["rows"][0];
     assert_eq!((&row[0], &row[0]), (&row[1], &row[2]), "{counts}");
     assert_eq!(row[0], counts["tree_size"]);

@@ -113,8 +113,7 @@ impl Chain {
             disclosures,
             kind: Some(draft.kind),
         };
-        let event =
-            encode_event(&event).map_err(|error| RecordError::Invalid(Arc::new(error)))?;
+        let event = encode_event(&event).map_err(|error| RecordError::Invalid(Arc::new(error)))?;
         let head = ChainHead { sequence, hash: event_hash(&event) };
         self.head = Some(head);
         Ok(Numbered { event_id: draft.event_id, head, new: NewEvent { event, openings } })
@@ -168,10 +167,7 @@ mod tests {
         let before = chain.head;
         let large = vec![0u8; MAX_MESSAGE_BYTES + 1];
         let bad = draft().disclose(Slot::Message, MediaType::Json, large);
-        assert!(matches!(
-            chain.number(vec![draft(), bad]),
-            Err(RecordError::TooLarge { .. })
-        ));
+        assert!(matches!(chain.number(vec![draft(), bad]), Err(RecordError::TooLarge { .. })));
         assert_eq!(chain.head, before);
     }
 
@@ -182,7 +178,9 @@ mod tests {
         chain.number(vec![draft()]).unwrap();
         let Kind::RecorderSeal(seal) = chain.seal(None).unwrap().kind else { panic!() };
         let key = chain.key.verifying_key();
-        let verify = |seal| proto::seal::verify(seal, "log.example", "gateway-1", chain.epoch, &key);
+        let verify = |seal: &RecorderSeal| {
+            proto::seal::verify(seal, "log.example", "gateway-1", chain.epoch, &key)
+        };
         assert!(verify(&seal));
         let other = RecorderSeal { sequence: seal.sequence + 1, ..seal };
         assert!(!verify(&other));

@@ -44,8 +44,12 @@ impl From<Status> for Broken {
             // ledger that is about to restart.
             None
             | Some(
-                "recorder_already_open" | "recorder_unknown" | "ledger_stopped" | "not_published"
-                | "watches" | "store_failed",
+                "recorder_already_open"
+                | "recorder_unknown"
+                | "ledger_stopped"
+                | "not_published"
+                | "watches"
+                | "store_failed",
             ) => Broken::Retry(status.message().to_owned()),
             Some(code) => {
                 Broken::Refused { code: code.to_owned(), message: status.message().to_owned() }
@@ -110,8 +114,7 @@ async fn handshake(
         return Err(unexpected("no challenge"));
     };
     if challenge.origin != origin {
-        let message =
-            format!("the ledger there keeps log {:?}, not {origin:?}", challenge.origin);
+        let message = format!("the ledger there keeps log {:?}, not {origin:?}", challenge.origin);
         return Err(Broken::Refused { code: "origin_differs".to_owned(), message });
     }
     let text = challenge_text(origin, key.name(), epoch, &challenge.nonce);

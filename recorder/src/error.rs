@@ -18,7 +18,10 @@ pub enum RecordError {
     #[error("too many events wait to be recorded; try again shortly")]
     Overloaded,
     /// A disclosure is larger than [`proto::MAX_MESSAGE_BYTES`].
-    #[error("a disclosure of {size_bytes} bytes is too large; at most {} are recorded", proto::MAX_MESSAGE_BYTES)]
+    #[error(
+        "a disclosure of {size_bytes} bytes is too large; at most {} are recorded",
+        proto::MAX_MESSAGE_BYTES
+    )]
     TooLarge {
         /// Its length.
         size_bytes: usize,

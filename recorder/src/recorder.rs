@@ -87,10 +87,7 @@ impl Recorder {
             recorder_id,
             epoch,
         };
-        recorder
-            .started()
-            .await
-            .map_err(|source| StartError::Record { url: ledger, source })?;
+        recorder.started().await.map_err(|source| StartError::Record { url: ledger, source })?;
         Ok(recorder)
     }
 

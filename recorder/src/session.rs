@@ -209,11 +209,7 @@ impl Session {
     }
 
     /// Takes one command and whatever else waits, and sends it as one frame.
-    async fn commanded(
-        &mut self,
-        connection: &Connection,
-        first: Command,
-    ) -> Result<(), End> {
+    async fn commanded(&mut self, connection: &Connection, first: Command) -> Result<(), End> {
         let mut frame = Events::default();
         let mut bytes = 0;
         let mut next = Some(first);

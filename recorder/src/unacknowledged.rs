@@ -147,8 +147,7 @@ impl Unacknowledged {
         self.events = self.events.saturating_sub(1);
         let Some(group) = self.groups.front_mut() else { return };
         if let Some(event) = group.events.pop_front() {
-            let receipt =
-                Receipt { event_id: event.event_id, sequence: head.sequence, place };
+            let receipt = Receipt { event_id: event.event_id, sequence: head.sequence, place };
             group.receipts.push(receipt);
         }
         if group.events.is_empty()

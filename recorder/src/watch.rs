@@ -39,7 +39,11 @@ impl Watcher {
 
     /// What to ask the ledger about the newest acknowledged head; nothing while it is known to be published or
     /// an answer is due.
-    pub(crate) fn question(&mut self, head: Option<AcknowledgedHead>, now: Instant) -> Option<Watch> {
+    pub(crate) fn question(
+        &mut self,
+        head: Option<AcknowledgedHead>,
+        now: Instant,
+    ) -> Option<Watch> {
         let head = head?;
         if self.published.is_some_and(|published| head.leaf_index <= published) {
             return None;

@@ -147,7 +147,10 @@ impl fmt::Display for Report {
             .count();
         match (failed, open) {
             (0, 0) => writeln!(f, "\nThe package is verified."),
-            (0, open) => writeln!(f, "\nThe package is NOT verified: {open} required checks could not be made."),
+            (0, open) => writeln!(
+                f,
+                "\nThe package is NOT verified: {open} required checks could not be made."
+            ),
             (failed, _) => writeln!(f, "\nThe package is NOT verified: {failed} checks failed."),
         }
     }

@@ -74,15 +74,17 @@ impl Trust {
             if keys.len() == MAX_KEYS {
                 return Err(format!("more than {MAX_KEYS} `{word}` lines"));
             }
-            let key = VerifyingKey::parse(rest)
-                .map_err(|error: KeyError| format!("the form of this line is `{word} <vkey>`: {error}"))?;
+            let key = VerifyingKey::parse(rest).map_err(|error: KeyError| {
+                format!("the form of this line is `{word} <vkey>`: {error}")
+            })?;
             if keys.contains(&key) {
                 return Err("this key is already named by an earlier line".to_owned());
             }
             keys.push(key);
             Ok(true)
         })?;
-        for (word, keys) in [("log", &policy.logs), ("signer", &signers), ("recorder", &recorders)] {
+        for (word, keys) in [("log", &policy.logs), ("signer", &signers), ("recorder", &recorders)]
+        {
             if keys.is_empty() {
                 return Err(TrustError::Missing(word));
             }

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 
 use clap::Args;
 use indicatif::ProgressBar;
+use reqwest::RequestBuilder;
 
 use crate::failure::{self, Failure};
 use crate::service::{Service, ask};
@@ -46,13 +47,7 @@ impl Export {
             .post(self.service.url("/v1/packages"))
             .header("content-type", "application/json")
             .body(asked.to_string());
-        let zip = download(ask(request).await?, self.out.parent()).await?;
-        if self.out.extension().is_some_and(|extension| extension == "zip") {
-            zip.persist_noclobber(&self.out)
-                .map_err(|error| failure::file(&self.out, &error.error))?;
-        } else {
-            unpack(zip.as_file(), &self.out)?;
-        }
+        fetch(request, &self.out).await?;
         if json {
             println!("{}", serde_json::json!({ "package": self.out }));
         } else {
@@ -61,6 +56,16 @@ impl Export {
         }
         Ok(())
     }
+}
+
+/// Sends the request for a package and puts the package at `out`: a file when that ends in .zip, else a folder.
+pub(crate) async fn fetch(request: RequestBuilder, out: &Path) -> Result<(), Failure> {
+    let zip = download(ask(request).await?, out.parent()).await?;
+    if out.extension().is_some_and(|extension| extension == "zip") {
+        zip.persist_noclobber(out).map_err(|error| failure::file(out, &error.error))?;
+        return Ok(());
+    }
+    unpack(zip.as_file(), out)
 }
 
 /// The answer, in a temporary file beside where it will stand.
@@ -90,8 +95,7 @@ fn unpack(zip: &File, out: &Path) -> Result<(), Failure> {
     };
     let mut archive = zip::ZipArchive::new(zip).map_err(|error| damaged(&error))?;
     let folder = out.parent().filter(|path| !path.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    let unpacked =
-        tempfile::tempdir_in(folder).map_err(|error| failure::file(folder, &error))?;
+    let unpacked = tempfile::tempdir_in(folder).map_err(|error| failure::file(folder, &error))?;
     archive.extract(unpacked.path()).map_err(|error| damaged(&error))?;
     let mut tops = std::fs::read_dir(unpacked.path())
         .map_err(|error| failure::file(folder, &error))?

@@ -42,7 +42,8 @@ impl Run {
 fn select(mut config: Config, part: Part) -> Result<Config, Failure> {
     let (missing, table) = match part {
         Part::All => {
-            let none = config.ledger.is_none() && config.gateway.is_none() && config.query.is_none();
+            let none =
+                config.ledger.is_none() && config.gateway.is_none() && config.query.is_none();
             (none, "ledger")
         }
         Part::Gateway => (config.gateway.is_none(), "gateway"),

@@ -22,8 +22,7 @@ pub(crate) struct Verify {
 
 impl Verify {
     pub(crate) fn run(self, json: bool) -> Result<(), Failure> {
-        let trust =
-            Trust::read(&self.trust).map_err(|error| Failure::unusable("trust", error))?;
+        let trust = Trust::read(&self.trust).map_err(|error| Failure::unusable("trust", error))?;
         let since = self.since.as_deref().map(std::fs::read_to_string).transpose();
         let since = since.map_err(|error| {
             failure::file(self.since.as_deref().unwrap_or(&self.package), &error)
@@ -37,8 +36,8 @@ impl Verify {
         .map_err(|error| Failure::unusable("package", error))?;
         spinner.finish_and_clear();
         if json {
-            let mut value = serde_json::to_value(&report)
-                .map_err(|error| Failure::failed("report", error))?;
+            let mut value =
+                serde_json::to_value(&report).map_err(|error| Failure::failed("report", error))?;
             value["ok"] = report.ok().into();
             println!("{value}");
         } else {

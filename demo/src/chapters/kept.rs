@@ -49,7 +49,11 @@ async fn kinds(page: &mut Page, auditor: &Auditor) -> Result<BTreeMap<String, u6
     ))?;
     page.gap()?;
     let row = |(kind, count): &(String, u64)| {
-        vec![Cell::from(format!("{count:>6}")), kind.clone().into(), Cell::new(meaning(kind), Tone::Faint)]
+        vec![
+            Cell::from(format!("{count:>6}")),
+            kind.clone().into(),
+            Cell::new(meaning(kind), Tone::Faint),
+        ]
     };
     let rows: Vec<Vec<Cell>> = by_kind.iter().map(row).collect();
     page.table(&["events", "kind", "which says"], &[], &rows)?;
@@ -123,7 +127,8 @@ async fn residue(
         let tone = if found == 0 { Tone::Good } else { Tone::Bad };
         vec![Cell::new(format!("{found:>5}"), tone), place.into()]
     };
-    let files = format!("in {} files of ledger and query node, {} bytes", residue.files, residue.bytes);
+    let files =
+        format!("in {} files of ledger and query node, {} bytes", residue.files, residue.bytes);
     let clear = format!(
         "in {} disclosures, decrypted; {masked} placeholders such as [masked:email] stand there instead",
         contents.len()
@@ -135,14 +140,16 @@ async fn residue(
         return Err(DemoError::Broken(message));
     }
     if in_clear > 0 || masked == 0 {
-        let message = format!("{in_clear} values stand in disclosures, {masked} placeholders were found");
+        let message =
+            format!("{in_clear} values stand in disclosures, {masked} placeholders were found");
         return Err(DemoError::Broken(message));
     }
     Ok(())
 }
 
 fn siem(page: &mut Page, pulled: &Pulled) -> Result<(), DemoError> {
-    let of_class = |class: u64| pulled.events.iter().filter(move |event| event["class_uid"] == class);
+    let of_class =
+        |class: u64| pulled.events.iter().filter(move |event| event["class_uid"] == class);
     let calls = of_class(6003).count();
     let stopped = of_class(6003).filter(|event| event["action_id"] == 2).count();
     if stopped == 0 {

@@ -23,7 +23,8 @@ pub fn packaged(
     page.text("Exported over HTTP, as the auditor does it. Verified offline, with the trust file and no server:")?;
     page.gap()?;
     let subject = report.subject.as_ref();
-    let subject = subject.ok_or_else(|| DemoError::Broken("the package has no parameters".to_owned()))?;
+    let subject =
+        subject.ok_or_else(|| DemoError::Broken("the package has no parameters".to_owned()))?;
     let about = [
         ("package", package.display().to_string()),
         ("period", format!("{} to {}", subject.from, subject.to)),
@@ -33,14 +34,18 @@ pub fn packaged(
         page.line(&format!("{name:<9}{text}"))?;
     }
     page.gap()?;
-    let rows: Vec<Vec<Cell>> = report.checks.iter().map(|check| row(check.title, &check.outcome)).collect();
+    let rows: Vec<Vec<Cell>> =
+        report.checks.iter().map(|check| row(check.title, &check.outcome)).collect();
     page.table(&["result", "check", "what was checked"], &[], &rows)?;
     page.gap()?;
     for remark in &report.remarks {
         page.text(&format!("{}: {}", remark.word, remark.meaning))?;
     }
     if !report.ok() {
-        return Err(DemoError::Broken(format!("the package is not verified: {:?}", report.codes())));
+        return Err(DemoError::Broken(format!(
+            "the package is not verified: {:?}",
+            report.codes()
+        )));
     }
     let residue = search(&[package], values)?;
     if let Some((path, _)) = residue.found.first() {

@@ -13,7 +13,11 @@ use crate::page::{Cell, Page, Tone};
 ///
 /// # Errors
 /// When the proof does not hold, or holds for something else as well.
-pub async fn proved(page: &mut Page, auditor: &Auditor, log: &VerifyingKey) -> Result<u64, DemoError> {
+pub async fn proved(
+    page: &mut Page,
+    auditor: &Auditor,
+    log: &VerifyingKey,
+) -> Result<u64, DemoError> {
     let answer = auditor
         .sql(
             "SELECT leaf_index, encode(leaf, 'base64') AS leaf, inclusion_proof(leaf_index) AS proof FROM events \
@@ -21,7 +25,8 @@ pub async fn proved(page: &mut Page, auditor: &Auditor, log: &VerifyingKey) -> R
         )
         .await?;
     let (index, leaf, text) = (answer.number(0, 0), answer.text(0, 1), answer.text(0, 2));
-    let broken = |error: &dyn std::fmt::Display| DemoError::Broken(format!("leaf {index}: {error}"));
+    let broken =
+        |error: &dyn std::fmt::Display| DemoError::Broken(format!("leaf {index}: {error}"));
     let leaf = STANDARD.decode(&leaf).or_else(|_| STANDARD_NO_PAD.decode(&leaf));
     let mut leaf = leaf.map_err(|error| broken(&error))?;
     let hash = tlog::leaf_hash(&leaf);
@@ -41,14 +46,25 @@ pub async fn proved(page: &mut Page, auditor: &Auditor, log: &VerifyingKey) -> R
     page.gap()?;
     let policies = call.map(|call| call.policy_ids.join(", ")).unwrap_or_default();
     let facts = [
-        ("leaf", format!("{index}, {} bytes: {}, policy {policies}", leaf.len(), kind.map_or("", kind_name))),
+        (
+            "leaf",
+            format!(
+                "{index}, {} bytes: {}, policy {policies}",
+                leaf.len(),
+                kind.map_or("", kind_name)
+            ),
+        ),
         ("hash", hash.to_string()),
         ("path", format!("{} hashes up to the root", proof.hashes.len())),
         ("root", format!("{} of {} entries", checkpoint.root, checkpoint.size)),
         ("log", log.to_string()),
     ];
-    let mut rows: Vec<Vec<Cell>> = facts.map(|(name, text)| vec![Cell::new(name, Tone::Faint), text.into()]).into();
-    rows.push(vec![Cell::new("PASS", Tone::Good), "the log signed this root, and the leaf leads to it".into()]);
+    let mut rows: Vec<Vec<Cell>> =
+        facts.map(|(name, text)| vec![Cell::new(name, Tone::Faint), text.into()]).into();
+    rows.push(vec![
+        Cell::new("PASS", Tone::Good),
+        "the log signed this root, and the leaf leads to it".into(),
+    ]);
     // A proof that also holds for other bytes would prove nothing.
     if let Some(last) = leaf.last_mut() {
         *last ^= 1;
@@ -56,7 +72,10 @@ pub async fn proved(page: &mut Page, auditor: &Auditor, log: &VerifyingKey) -> R
     if proof.verify(&tlog::leaf_hash(&leaf), log).is_ok() {
         return Err(broken(&"the proof holds for a leaf that was changed"));
     }
-    rows.push(vec![Cell::new("PASS", Tone::Good), "with one bit of the leaf changed, it does not".into()]);
+    rows.push(vec![
+        Cell::new("PASS", Tone::Good),
+        "with one bit of the leaf changed, it does not".into(),
+    ]);
     page.table(&["", ""], &[], &rows)?;
     Ok(index)
 }

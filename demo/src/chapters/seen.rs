@@ -60,7 +60,11 @@ pub fn seen(page: &mut Page, performed: &Performed, shop: &Shop) -> Result<Count
     ))?;
     page.gap()?;
     let rows: Vec<Vec<Cell>> = calls.iter().map(row).collect();
-    page.table(&["#", "who", "tool", "arguments", "outcome", "what came back"], &[0, 0, 21, 27, 0], &rows)?;
+    page.table(
+        &["#", "who", "tool", "arguments", "outcome", "what came back"],
+        &[0, 0, 21, 27, 0],
+        &rows,
+    )?;
     page.gap()?;
     page.text(&format!(
         "{} calls: {} answered ({} of them with values masked), {} blocked by a policy, {} denied because no policy \
@@ -83,11 +87,15 @@ pub fn seen(page: &mut Page, performed: &Performed, shop: &Shop) -> Result<Count
 
 fn row(call: &Seen) -> Vec<Cell> {
     let (word, tone, told) = match &call.outcome {
-        Outcome::Answered { text, masks } if masks.is_empty() => ("answered", Tone::Good, text.clone()),
+        Outcome::Answered { text, masks } if masks.is_empty() => {
+            ("answered", Tone::Good, text.clone())
+        }
         Outcome::Answered { text, .. } => ("masked", Tone::Masked, text.clone()),
         Outcome::Blocked { message } => ("BLOCKED", Tone::Bad, message.clone()),
         Outcome::Denied { message } => ("DENIED", Tone::Bad, message.clone()),
-        Outcome::Refused { status, message } => ("REFUSED", Tone::Bad, format!("{status}: {message}")),
+        Outcome::Refused { status, message } => {
+            ("REFUSED", Tone::Bad, format!("{status}: {message}"))
+        }
         Outcome::Failed { message } => ("failed", Tone::Bad, message.clone()),
     };
     vec![

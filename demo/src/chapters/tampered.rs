@@ -23,7 +23,9 @@ pub fn tampered(
     let path = copy.join(layout::LEAVES);
     let mut bytes = fs::read(&path).map_err(DemoError::file(&path))?;
     let at = bytes.len() / 2;
-    let byte = bytes.get_mut(at).ok_or_else(|| DemoError::Broken(format!("{} is empty", layout::LEAVES)))?;
+    let byte = bytes
+        .get_mut(at)
+        .ok_or_else(|| DemoError::Broken(format!("{} is empty", layout::LEAVES)))?;
     let before = *byte;
     *byte ^= 1;
     let after = *byte;
@@ -48,7 +50,14 @@ pub fn tampered(
     page.table(&["result", "check", "the first wrong thing"], &[], &failed)?;
     page.gap()?;
     let others = report.checks.len() - failed.len();
-    page.tinted(&format!("The copy is NOT verified: {} of {} checks failed.", failed.len(), failed.len() + others), Tone::Good)?;
+    page.tinted(
+        &format!(
+            "The copy is NOT verified: {} of {} checks failed.",
+            failed.len(),
+            failed.len() + others
+        ),
+        Tone::Good,
+    )?;
     Ok(())
 }
 

@@ -38,7 +38,8 @@ impl Database {
         let mut customers = Vec::new();
         for (index, (name, email, card, tier)) in PEOPLE.into_iter().enumerate() {
             let ssn = new_ssn()?;
-            let row = [(index + 1).to_string(), name.into(), email.into(), card.into(), ssn, tier.into()];
+            let row =
+                [(index + 1).to_string(), name.into(), email.into(), card.into(), ssn, tier.into()];
             customers.push(row);
         }
         Ok(Self { customers: Some(customers) })
@@ -83,7 +84,8 @@ impl Database {
                 Ok(format!("{changed} rows changed"))
             }
             Statement::Delete(delete) => {
-                let (FromTable::WithFromKeyword(from) | FromTable::WithoutKeyword(from)) = &delete.from;
+                let (FromTable::WithFromKeyword(from) | FromTable::WithoutKeyword(from)) =
+                    &delete.from;
                 from.iter().try_for_each(is_customers)?;
                 let gone = Condition::of(delete.selection.as_ref())?;
                 let rows = self.rows_mut()?;
@@ -91,7 +93,11 @@ impl Database {
                 rows.retain(|row| !gone.holds(row));
                 Ok(format!("{} rows deleted", before - rows.len()))
             }
-            Statement::Drop { object_type: ObjectType::Database | ObjectType::Table, names, .. } => {
+            Statement::Drop {
+                object_type: ObjectType::Database | ObjectType::Table,
+                names,
+                ..
+            } => {
                 names.iter().try_for_each(is_named_customers)?;
                 self.customers.take().ok_or_else(|| format!("there is no {TABLE}"))?;
                 Ok(format!("{TABLE} dropped"))
@@ -122,7 +128,9 @@ impl Database {
         for item in &select.projection {
             match item {
                 SelectItem::Wildcard(_) => columns.extend(0..COLUMNS.len()),
-                SelectItem::UnnamedExpr(Expr::Identifier(name)) => columns.push(column(&name.value)?),
+                SelectItem::UnnamedExpr(Expr::Identifier(name)) => {
+                    columns.push(column(&name.value)?)
+                }
                 other => return Err(format!("not understood: {other}")),
             }
         }
@@ -134,7 +142,8 @@ impl Database {
 }
 
 fn parse(sql: &str) -> Result<Statement, String> {
-    let statements = Parser::parse_sql(&GenericDialect {}, sql).map_err(|error| error.to_string())?;
+    let statements =
+        Parser::parse_sql(&GenericDialect {}, sql).map_err(|error| error.to_string())?;
     // As many drivers do: of several statements all run, and the last one answers. Here only the last runs.
     statements.into_iter().next_back().ok_or_else(|| "there is no statement".to_owned())
 }
@@ -183,7 +192,9 @@ fn literal(expression: &Expr) -> Result<String, String> {
     match expression {
         Expr::Value(value) => match &value.value {
             Literal::Number(number, _) => Ok(number.to_string()),
-            Literal::SingleQuotedString(text) | Literal::DoubleQuotedString(text) => Ok(text.clone()),
+            Literal::SingleQuotedString(text) | Literal::DoubleQuotedString(text) => {
+                Ok(text.clone())
+            }
             other => Err(format!("not understood: {other}")),
         },
         other => Err(format!("not understood: {other}")),
@@ -236,7 +247,8 @@ mod tests {
         let rows = database.query("SELECT name, tier FROM customers WHERE tier = 'gold'").unwrap();
         assert_eq!(names(&rows), ["Maria Lopez", "Fatima Al-Sayed"]);
         assert_eq!(rows[0].keys().collect::<Vec<_>>(), ["name", "tier"]);
-        let rows = database.query("select * from Customers where (id = 2) and tier = 'basic' limit 5");
+        let rows =
+            database.query("select * from Customers where (id = 2) and tier = 'basic' limit 5");
         assert_eq!(names(&rows.unwrap()), ["James Chen"]);
         assert_eq!(database.query("SELECT * FROM customers LIMIT 2").unwrap().len(), 2);
         let count = database.query("SELECT count(*) FROM customers").unwrap();
@@ -248,8 +260,14 @@ mod tests {
         let mut database = Database::new().unwrap();
         let changed = database.execute("UPDATE customers SET tier = 'gold' WHERE id = 2").unwrap();
         assert_eq!(changed, "1 rows changed");
-        assert_eq!(database.query("SELECT id FROM customers WHERE tier = 'gold'").unwrap().len(), 3);
-        assert_eq!(database.execute("SELECT 1; DROP DATABASE customers").unwrap(), "customers dropped");
+        assert_eq!(
+            database.query("SELECT id FROM customers WHERE tier = 'gold'").unwrap().len(),
+            3
+        );
+        assert_eq!(
+            database.execute("SELECT 1; DROP DATABASE customers").unwrap(),
+            "customers dropped"
+        );
         assert!(database.execute("DROP DATABASE customers").is_err());
     }
 
@@ -257,10 +275,17 @@ mod tests {
     fn what_is_not_understood_is_said() {
         let mut database = Database::new().unwrap();
         for sql in [
-            "", "SELEC", "SELECT * FROM orders", "SELECT shoe FROM customers",
-            "SELECT * FROM customers WHERE id > 1", "SELECT * FROM customers a JOIN customers b",
-            "DELETE FROM orders", "SELECT * FROM customers LIMIT 'x'", "CREATE TABLE a (b int)",
-            "SELECT 1 UNION SELECT 2", "UPDATE customers SET shoe = 1",
+            "",
+            "SELEC",
+            "SELECT * FROM orders",
+            "SELECT shoe FROM customers",
+            "SELECT * FROM customers WHERE id > 1",
+            "SELECT * FROM customers a JOIN customers b",
+            "DELETE FROM orders",
+            "SELECT * FROM customers LIMIT 'x'",
+            "CREATE TABLE a (b int)",
+            "SELECT 1 UNION SELECT 2",
+            "UPDATE customers SET shoe = 1",
         ] {
             assert!(database.execute(sql).is_err(), "{sql}");
         }

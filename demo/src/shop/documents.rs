@@ -10,8 +10,11 @@ const DOCUMENTS: [(&str, &str); 5] = [
 
 /// Documents that hold a word of `text`, best first: `title: body`.
 pub(super) fn find(text: &str) -> Vec<String> {
-    let words: Vec<String> =
-        text.split(|c: char| !c.is_alphanumeric()).filter(|word| word.len() > 2).map(stem).collect();
+    let words: Vec<String> = text
+        .split(|c: char| !c.is_alphanumeric())
+        .filter(|word| word.len() > 2)
+        .map(stem)
+        .collect();
     let mut found: Vec<(usize, String)> = DOCUMENTS
         .iter()
         .map(|(title, body)| {

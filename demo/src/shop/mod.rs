@@ -34,8 +34,7 @@ impl Shop {
     /// # Errors
     /// When the system gives no random bytes.
     pub fn new() -> Result<Self, DemoError> {
-        let state =
-            State { database: Database::new()?, keys: Vec::new(), deployments: Vec::new() };
+        let state = State { database: Database::new()?, keys: Vec::new(), deployments: Vec::new() };
         Ok(Self(Arc::new(Mutex::new(state))))
     }
 

@@ -34,7 +34,14 @@ pub(super) fn files(
     put: &mut impl FnMut(&str, Vec<u8>),
 ) -> usize {
     let mut gaps = CsvWriter::new([
-        "recorder_id", "epoch", "from", "to", "seconds", "after_leaf_index", "before_leaf_index", "why",
+        "recorder_id",
+        "epoch",
+        "from",
+        "to",
+        "seconds",
+        "after_leaf_index",
+        "before_leaf_index",
+        "why",
     ]);
     let mut epochs: BTreeMap<(String, String), Epoch> = BTreeMap::new();
     // Where each recorder was last seen, and whether it had said that it stops.
@@ -46,10 +53,13 @@ pub(super) fn files(
         let kind = leaf.event.kind.as_ref();
         let starts = matches!(kind, Some(Kind::RecorderStarted(_)));
         let stops = matches!(kind, Some(Kind::RecorderStopped(_)));
-        if let Some((before, time, stopped)) = last_seen.insert(id.clone(), (at.0, at.1, stops)) {
+        let stopped = last_seen.get(&id).is_some_and(|(.., stopped)| *stopped);
+        // A last seal may stand after the stop.
+        let ended = stops || (stopped && matches!(kind, Some(Kind::RecorderSeal(_))));
+        if let Some((before, time, _)) = last_seen.insert(id.clone(), (at.0, at.1, ended)) {
             let silence = at.1.saturating_sub(time);
             let why = match (stopped, starts) {
-                (true, _) => Some("stopped and started again"),
+                (true, true) => Some("stopped and started again"),
                 (false, true) => Some("started again without having stopped"),
                 _ if silence >= SILENCE_NS => Some("silence while running"),
                 _ => None,
@@ -111,9 +121,22 @@ pub(super) fn files(
 
 fn recorder_rows(epochs: &BTreeMap<(String, String), Epoch>) -> CsvWriter {
     let mut rows = CsvWriter::new([
-        "recorder_id", "epoch", "first_leaf_index", "last_leaf_index", "first_recorded_at", "last_recorded_at",
-        "events", "first_sequence", "last_sequence", "seals", "started_here", "stopped_here",
-        "longest_silence_seconds", "clock_last", "clock_max_error_us", "seals_unsynchronized",
+        "recorder_id",
+        "epoch",
+        "first_leaf_index",
+        "last_leaf_index",
+        "first_recorded_at",
+        "last_recorded_at",
+        "events",
+        "first_sequence",
+        "last_sequence",
+        "seals",
+        "started_here",
+        "stopped_here",
+        "longest_silence_seconds",
+        "clock_last",
+        "clock_max_error_us",
+        "seals_unsynchronized",
     ]);
     for ((id, name), epoch) in epochs {
         let (clock, error) = match &epoch.clock {

@@ -55,7 +55,8 @@ pub(super) fn file(
 }
 
 fn line(material: &Material, index: u64, recorded_at_ns: u64, access: &EvidenceAccessed) -> Line {
-    let EvidenceAccessed { role, checkpoint_size, first_index, end_index, output_digest, .. } = access;
+    let EvidenceAccessed { role, checkpoint_size, first_index, end_index, output_digest, .. } =
+        access;
     let door = Door::try_from(access.door).unwrap_or_default().as_str_name();
     let result = Outcome::try_from(access.result).unwrap_or_default().as_str_name();
     Line {

@@ -2,9 +2,7 @@
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use query::arrow::array::{
-    Array, AsArray, RecordBatch, TimestampNanosecondArray,
-};
+use query::arrow::array::{Array, AsArray, RecordBatch, TimestampNanosecondArray};
 use query::arrow::datatypes::{DataType, Int32Type, TimeUnit, UInt32Type, UInt64Type};
 use verifier::Material;
 use verifier::layout::tables;
@@ -33,8 +31,13 @@ fn ndjson(batch: &RecordBatch) -> Result<String, String> {
             if column.is_null(row) {
                 continue;
             }
-            let value = value(column, row)
-                .ok_or_else(|| format!("column {} has the type {}, which has no JSON form", field.name(), field.data_type()))?;
+            let value = value(column, row).ok_or_else(|| {
+                format!(
+                    "column {} has the type {}, which has no JSON form",
+                    field.name(),
+                    field.data_type()
+                )
+            })?;
             text.push_str(&format!("{separator}\"{}\":{value}", field.name()));
             separator = ',';
         }

@@ -60,9 +60,9 @@ pub(super) fn run(material: &Material, mapping: &Mapping) -> Result<Lists, Deriv
                 .map_err(|error| format!("no runtime for SQL: {error}"))?;
             let mut lists = Vec::with_capacity(asked.len());
             for (folder, name, sql, custom) in asked {
-                let table = runtime
-                    .block_on(bench.query(&sql))
-                    .map_err(|error| DeriveError::query(&folder, name, custom, &error.to_string()))?;
+                let table = runtime.block_on(bench.query(&sql)).map_err(|error| {
+                    DeriveError::query(&folder, name, custom, &error.to_string())
+                })?;
                 lists.push(List { folder, name, sql, custom, table });
             }
             Ok(Lists(lists))
@@ -96,7 +96,8 @@ pub(super) fn files(
         } else {
             format!("mapping {} {}", mapping.name, mapping.version)
         };
-        queries.push_str(&format!("\n-- criteria/{folder}/{name}: {source}\n{};\n", sql.trim_end()));
+        queries
+            .push_str(&format!("\n-- criteria/{folder}/{name}: {source}\n{};\n", sql.trim_end()));
         let mut csv = CsvWriter::new(table.columns.iter().map(String::as_str));
         for row in &table.rows {
             csv.row(row.iter().map(|cell| cell.as_deref().unwrap_or_default()));

@@ -106,7 +106,8 @@ impl Decoded {
     pub(crate) fn of(material: &Material) -> Result<Self, String> {
         let decode = |row: &LeafRow| {
             let leaf = proto::decode_entry(&row.bytes);
-            leaf.map(|leaf| (row.index, leaf)).map_err(|error| format!("leaf {}: {error}", row.index))
+            leaf.map(|leaf| (row.index, leaf))
+                .map_err(|error| format!("leaf {}: {error}", row.index))
         };
         Ok(Self {
             leaves: material.leaves.iter().map(decode).collect::<Result<_, _>>()?,

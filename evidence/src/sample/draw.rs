@@ -16,10 +16,7 @@ pub(super) struct Drawn {
 }
 
 /// Leaf indexes of a criterion's population, from the package's own list.
-pub(super) fn population(
-    package: &Package,
-    criterion: &str,
-) -> Result<BTreeSet<u64>, SampleError> {
+pub(super) fn population(package: &Package, criterion: &str) -> Result<BTreeSet<u64>, SampleError> {
     let prefix = format!("data/criteria/{criterion}/population");
     let mut population = BTreeSet::new();
     let mut parts = package.paths().filter(|path| path.starts_with(&prefix)).peekable();
@@ -46,7 +43,9 @@ pub(super) fn population(
 /// What the draw follows from.
 pub(super) fn seed(tag_manifest: &[u8; 32], criterion: &str, nonce: &str) -> [u8; 32] {
     let mut hash = Sha256::new();
-    for part in [b"exhibit/sample/v1".as_slice(), tag_manifest, criterion.as_bytes(), nonce.as_bytes()] {
+    for part in
+        [b"exhibit/sample/v1".as_slice(), tag_manifest, criterion.as_bytes(), nonce.as_bytes()]
+    {
         hash.update((part.len() as u64).to_be_bytes());
         hash.update(part);
     }
@@ -58,8 +57,10 @@ pub(super) fn draw(seed: &[u8; 32], population: &BTreeSet<u64>, size: usize) -> 
     let score = |leaf_index: u64| {
         Sha256::new().chain_update(seed).chain_update(leaf_index.to_be_bytes()).finalize().into()
     };
-    let mut ranked: Vec<Drawn> =
-        population.iter().map(|&leaf_index| Drawn { score: score(leaf_index), leaf_index }).collect();
+    let mut ranked: Vec<Drawn> = population
+        .iter()
+        .map(|&leaf_index| Drawn { score: score(leaf_index), leaf_index })
+        .collect();
     ranked.sort_by_key(|drawn| drawn.score);
     ranked.truncate(size);
     ranked

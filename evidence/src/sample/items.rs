@@ -31,13 +31,23 @@ pub(super) fn files(material: &Material, request: &Request<'_>) -> Result<Files,
     let tree = RangeTree::new(material)?;
     let mut files = Files::new();
     let mut sheet = CsvWriter::new([
-        "item", "leaf_index", "score", "recorded_at", "kind", "server", "method", "tool", "verdict", "tested_by", "result",
+        "item",
+        "leaf_index",
+        "score",
+        "recorded_at",
+        "kind",
+        "server",
+        "method",
+        "tool",
+        "verdict",
+        "tested_by",
+        "result",
         "notes",
     ]);
     for (item, drawn) in (1..).zip(request.drawn) {
-        let leaf = book
-            .leaf(drawn.leaf_index)
-            .ok_or_else(|| format!("leaf {} of the list is not in the package", drawn.leaf_index))?;
+        let leaf = book.leaf(drawn.leaf_index).ok_or_else(|| {
+            format!("leaf {} of the list is not in the package", drawn.leaf_index)
+        })?;
         let call = leaf.event.kind.as_ref().and_then(call_of);
         let text = |of: fn(&proto::v1::Call) -> &str| call.map(of).unwrap_or_default();
         sheet.row([
@@ -128,7 +138,8 @@ impl<'a> Book<'a> {
     fn item(&self, index: u64, tree: &RangeTree<'_>, files: &mut Files) -> Result<(), String> {
         let Some(leaf) = self.leaf(index) else { return Ok(()) };
         let mut related: BTreeSet<u64> = BTreeSet::from([index]);
-        let exchange = self.exchanges.get(&leaf.event.exchange_id).map(Vec::as_slice).unwrap_or_default();
+        let exchange =
+            self.exchanges.get(&leaf.event.exchange_id).map(Vec::as_slice).unwrap_or_default();
         let of = |at: &usize| self.decoded.leaves.get(*at);
         let in_exchange: Vec<_> = exchange.iter().filter_map(of).collect();
         related.extend(in_exchange.iter().map(|(index, _)| *index));
@@ -160,11 +171,12 @@ impl<'a> Book<'a> {
             }),
         );
         put("decision.json", &self.decision(index, leaf));
-        let approvals = approvals.iter().map(|(index, leaf)| {
-            self.event(*index, leaf, &[Slot::Principal, Slot::Reason])
-        });
+        let approvals = approvals
+            .iter()
+            .map(|(index, leaf)| self.event(*index, leaf, &[Slot::Principal, Slot::Reason]));
         put("approval.json", &approvals.collect());
-        let results = results.iter().map(|(index, leaf)| self.event(*index, leaf, &[Slot::Message]));
+        let results =
+            results.iter().map(|(index, leaf)| self.event(*index, leaf, &[Slot::Message]));
         put("result.json", &results.collect());
         for index in related {
             let Some(row) = self.rows.get(&index) else { continue };
@@ -190,7 +202,10 @@ impl<'a> Book<'a> {
         put("exchange_id", hex::encode(&leaf.event.exchange_id).into());
         if let Some(kind) = &leaf.event.kind {
             put("kind", kind_name(kind).into());
-            put("request_event_id", request_event_id(kind).map(hex::encode).unwrap_or_default().into());
+            put(
+                "request_event_id",
+                request_event_id(kind).map(hex::encode).unwrap_or_default().into(),
+            );
             put("approval_id", approval_id(kind).map(hex::encode).unwrap_or_default().into());
             if let Some(call) = call_of(kind) {
                 put("server", call.server.clone().into());

@@ -92,7 +92,9 @@ pub fn sample(
     let known = Mapping::soc2().criterion(criterion)?;
     let size = size.unwrap_or(known.sample_size);
     if size == 0 || size > MAX_SAMPLE {
-        return Err(SampleError::Request(format!("a sample has 1 to {MAX_SAMPLE} rows, not {size}")));
+        return Err(SampleError::Request(format!(
+            "a sample has 1 to {MAX_SAMPLE} rows, not {size}"
+        )));
     }
     if nonce.is_empty() || nonce.len() > 256 {
         return Err(SampleError::Request(
@@ -129,7 +131,11 @@ pub fn sample(
     };
     let payload = items::files(&material, &request).map_err(SampleError::Damaged)?;
     let info = BagInfo {
-        description: format!("Sample of {} for {criterion}, {} items", material.parameters.origin, drawn.len()),
+        description: format!(
+            "Sample of {} for {criterion}, {} items",
+            material.parameters.origin,
+            drawn.len()
+        ),
         identifier: format!("{}/sample/{criterion}", hex::encode(digest)),
         exhibit_version: EXHIBIT_VERSION.to_owned(),
     };

@@ -55,9 +55,12 @@ impl<'a> RangeTree<'a> {
         let (begin, end) = (u128::from(index) << level, (u128::from(index) + 1) << level);
         let across = begin < u128::from(self.proof.end) && u128::from(self.proof.end) < end;
         if level == 0 || !across {
-            return Err(format!("the package does not determine the node {index} of level {level}"));
+            return Err(format!(
+                "the package does not determine the node {index} of level {level}"
+            ));
         }
-        let (left, right) = (self.node(level - 1, index * 2)?, self.node(level - 1, index * 2 + 1)?);
+        let (left, right) =
+            (self.node(level - 1, index * 2)?, self.node(level - 1, index * 2 + 1)?);
         Ok(tlog::node_hash(&left, &right))
     }
 }
@@ -83,11 +86,13 @@ mod tests {
             let source = |level: u8, index: u64| all.get(&(level, index)).copied().ok_or(());
             for start in 0..size.0 {
                 for end in start + 1..=size.0 {
-                    let proof = RangeProof::prove(start, end, size, String::new(), &source).unwrap();
+                    let proof =
+                        RangeProof::prove(start, end, size, String::new(), &source).unwrap();
                     let mut nodes = HashMap::new();
                     let sides = [(0, start, &proof.left), (end, size.0, &proof.right)];
                     for (begin, end, hashes) in sides {
-                        nodes.extend(CompactRange::subtrees(begin, end).zip(hashes.iter().copied()));
+                        nodes
+                            .extend(CompactRange::subtrees(begin, end).zip(hashes.iter().copied()));
                     }
                     let mut tree = CompactRange::from_hashes(0, start, proof.left.clone()).unwrap();
                     for leaf in &leaves[start as usize..end as usize] {

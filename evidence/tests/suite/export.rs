@@ -128,9 +128,8 @@ fn periods_without_a_package_are_refused() {
     assert!(text.contains("--open"), "{text}");
     assert_eq!(code(&|r| r.role = Role::Siem).0, "role_required");
     assert_eq!(code(&|r| r.criteria = vec!["CC9.9".into()]).0, "criterion_unknown");
-    let custom = |id: &str, sql: &str| {
-        vec![verifier::CustomQuery { id: id.into(), sql: sql.into() }]
-    };
+    let custom =
+        |id: &str, sql: &str| vec![verifier::CustomQuery { id: id.into(), sql: sql.into() }];
     assert_eq!(code(&|r| r.custom_queries = custom("../x", "SELECT 1")).0, "custom_query");
     assert_eq!(code(&|r| r.custom_queries = custom("x", "DROP TABLE events")).0, "custom_query");
 

@@ -26,7 +26,8 @@ fn a_sample_is_drawn_again_by_anyone() {
 
     for index in &first.leaves {
         let folder = at("one").join(format!("data/items/{index}"));
-        for file in ["call.json", "identity.json", "decision.json", "approval.json", "result.json"] {
+        for file in ["call.json", "identity.json", "decision.json", "approval.json", "result.json"]
+        {
             let text = fs::read_to_string(folder.join(file)).unwrap();
             serde_json::from_str::<serde_json::Value>(&text).unwrap();
         }

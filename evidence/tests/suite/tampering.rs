@@ -13,7 +13,8 @@ use tlog::SigningKey;
 use verifier::layout::bag::{Bag, BagInfo, SIGNATURE};
 use verifier::layout::{self, Files, tables};
 use verifier::{
-    LeafRow, Material, Options, Outcome, Package, Rederive, Report, Status, Trust, read_material, verify,
+    LeafRow, Material, Options, Outcome, Package, Rederive, Report, Status, Trust, read_material,
+    verify,
 };
 
 use crate::export::{check, files, outcome};
@@ -71,7 +72,9 @@ fn remade(change: impl FnOnce(&mut Material)) -> Report {
     let mut payload = layout::material_files(&material).unwrap();
     let old = payload_of_derived();
     match Derivation.derive(&material) {
-        Ok(derived) => payload.extend(derived.into_iter().map(|(path, bytes)| (format!("data/{path}"), bytes))),
+        Ok(derived) => {
+            payload.extend(derived.into_iter().map(|(path, bytes)| (format!("data/{path}"), bytes)))
+        }
         Err(_) => payload.extend(old),
     }
     verify_files(&resealed(payload, &EXPORTED.world.keys.signer))
@@ -199,7 +202,10 @@ fn a_dropped_row_is_found_even_when_signed_again() {
     });
     has(&report, "events.count");
     let report = insider(layout::EVENTS_NDJSON, |text| {
-        String::from_utf8(text).unwrap().replacen("\"verdict\":\"block\"", "\"verdict\":\"allow\"", 1).into_bytes()
+        String::from_utf8(text)
+            .unwrap()
+            .replacen("\"verdict\":\"block\"", "\"verdict\":\"allow\"", 1)
+            .into_bytes()
     });
     has(&report, "events.differs");
 }
@@ -221,7 +227,10 @@ fn a_removed_leaf_is_found() {
         material.parameters.range.end -= 1;
         material.proof.end -= 1;
     });
-    assert!(!report.ok() && report.codes().iter().any(|code| code.starts_with("range.")), "{report}");
+    assert!(
+        !report.ok() && report.codes().iter().any(|code| code.starts_with("range.")),
+        "{report}"
+    );
 }
 
 #[test]
@@ -283,7 +292,10 @@ fn a_forged_checkpoint_is_found() {
     });
     has(&report, "checkpoint.untrusted");
     let report = insider(layout::CHECKPOINT, |_| EXPORTED.world.checkpoint_at(9).1.into_bytes());
-    assert!(!report.ok() && report.codes().iter().any(|code| code.starts_with("checkpoint.")), "{report}");
+    assert!(
+        !report.ok() && report.codes().iter().any(|code| code.starts_with("checkpoint.")),
+        "{report}"
+    );
 }
 
 #[test]
@@ -338,12 +350,14 @@ fn disclosures_that_do_not_fit_are_found() {
     has(&report, "disclosures.mismatch");
     let report = remade(|material| {
         let at = message(material);
-        (material.disclosures[at].status, material.disclosures[at].opening) = (Status::Erased, None);
+        (material.disclosures[at].status, material.disclosures[at].opening) =
+            (Status::Erased, None);
     });
     has(&report, "disclosures.not_erased");
     let report = remade(|material| {
         let at = message(material);
-        (material.disclosures[at].status, material.disclosures[at].opening) = (Status::Withheld, None);
+        (material.disclosures[at].status, material.disclosures[at].opening) =
+            (Status::Withheld, None);
     });
     has(&report, "disclosures.withheld");
     let report = remade(|material| {
@@ -432,7 +446,9 @@ fn parameters_that_were_changed_do_not_fit() {
 fn something_else_is_no_package() {
     let trust = EXPORTED.world.keys.trust();
     let dir = tempfile::tempdir().unwrap();
-    let open = |path: &Path| verify(path, &trust, &Options::default(), &mut |_| ()).unwrap_err().to_string();
+    let open = |path: &Path| {
+        verify(path, &trust, &Options::default(), &mut |_| ()).unwrap_err().to_string()
+    };
     assert!(open(&dir.path().join("nowhere")).contains("no package at"));
     assert!(open(dir.path()).contains("bagit.txt"));
     let file = dir.path().join("x.zip");

@@ -7,8 +7,8 @@ use std::sync::Mutex;
 
 use bytes::Bytes;
 use controls::{
-    Arguments, CallFacts, DecisionInput, Document, NamedText, PrincipalInput, PrincipalKind, Server, Snapshot,
-    SnapshotSource,
+    Arguments, CallFacts, DecisionInput, Document, NamedText, PrincipalInput, PrincipalKind,
+    Server, Snapshot, SnapshotSource,
 };
 use evidence::{ExportRequest, Exported, Journal, Release, Source, SourceError, Unrecorded};
 use proto::Role;
@@ -19,7 +19,8 @@ use proto::seal::Seal;
 use proto::v1::{self, AuthMethod, Call, MediaType, Opening, Slot};
 use serde_json::json;
 use tlog::{
-    Checkpoint, CompactRange, Hash, LeafIndex, RangeProof, SigningKey, TlogProof, TreeSize, leaf_hash,
+    Checkpoint, CompactRange, Hash, LeafIndex, RangeProof, SigningKey, TlogProof, TreeSize,
+    leaf_hash,
 };
 use verifier::Trust;
 
@@ -124,7 +125,11 @@ impl World {
             epoch: world.chains[at].epoch.to_bytes(),
             ..v1::RecorderHead::default()
         });
-        world.say(LEDGER, Kind::LogMark(v1::LogMark { recorders: heads.to_vec(), ..Default::default() }), vec![]);
+        world.say(
+            LEDGER,
+            Kind::LogMark(v1::LogMark { recorders: heads.to_vec(), ..Default::default() }),
+            vec![],
+        );
         let base = snapshot(false);
         world.activate(&base, None);
         world.seal(GATEWAY);
@@ -132,11 +137,29 @@ impl World {
 
         world.now_ns += 3600 * SECOND_NS;
         world.from = world.now_ns;
-        let erased = world.call(&base, "ada", "engineers", "SELECT name FROM customers", v1::Outcome::Result);
+        let erased = world.call(
+            &base,
+            "ada",
+            "engineers",
+            "SELECT name FROM customers",
+            v1::Outcome::Result,
+        );
         world.call(&base, "ada", "engineers", "DROP DATABASE prod", v1::Outcome::Result);
         world.call(&base, "eve", "contractors", "SELECT 2", v1::Outcome::Result);
-        world.call(&base, "ada", "engineers", "SELECT * FROM t WHERE mail = 'bob@example.com'", v1::Outcome::ToolError);
-        world.call(&base, "=cmd|' /C calc'!A0", "engineers", "SELECT '<script>alert(1)</script>'", v1::Outcome::Result);
+        world.call(
+            &base,
+            "ada",
+            "engineers",
+            "SELECT * FROM t WHERE mail = 'bob@example.com'",
+            v1::Outcome::ToolError,
+        );
+        world.call(
+            &base,
+            "=cmd|' /C calc'!A0",
+            "engineers",
+            "SELECT '<script>alert(1)</script>'",
+            v1::Outcome::Result,
+        );
         world.say(
             GATEWAY,
             Kind::AuthenticationFailed(v1::AuthenticationFailed {
@@ -175,7 +198,11 @@ impl World {
 
     fn empty() -> Self {
         let keys = Keys::new();
-        let chain = |key: &SigningKey, epoch: u8| Chain { key: key.clone(), epoch: Id([epoch; 16]), head: None };
+        let chain = |key: &SigningKey, epoch: u8| Chain {
+            key: key.clone(),
+            epoch: Id([epoch; 16]),
+            head: None,
+        };
         Self {
             chains: vec![chain(&keys.gateway, 0x11), chain(&keys.ledger, 0x33)],
             keys,
@@ -237,11 +264,13 @@ impl World {
     }
 
     fn start(&mut self, who: usize, previous: Option<(Id, ChainHead)>) {
-        let started = previous.map_or_else(v1::RecorderStarted::default, |(epoch, head)| v1::RecorderStarted {
-            previous_epoch: epoch.to_bytes(),
-            previous_sequence: head.sequence,
-            previous_hash: Bytes::copy_from_slice(&head.hash),
-            ..v1::RecorderStarted::default()
+        let started = previous.map_or_else(v1::RecorderStarted::default, |(epoch, head)| {
+            v1::RecorderStarted {
+                previous_epoch: epoch.to_bytes(),
+                previous_sequence: head.sequence,
+                previous_hash: Bytes::copy_from_slice(&head.hash),
+                ..v1::RecorderStarted::default()
+            }
         });
         let started = v1::RecorderStarted { version: "0.1.0".into(), ..started };
         self.say(who, Kind::RecorderStarted(started), vec![]);
@@ -276,7 +305,9 @@ impl World {
     fn activate(&mut self, snapshot: &Snapshot, previous: Option<&Snapshot>) {
         let activated = v1::PolicyActivated {
             snapshot_digest: Bytes::copy_from_slice(&snapshot.digest()),
-            previous_digest: previous.map(|p| Bytes::copy_from_slice(&p.digest())).unwrap_or_default(),
+            previous_digest: previous
+                .map(|p| Bytes::copy_from_slice(&p.digest()))
+                .unwrap_or_default(),
         };
         let said = vec![(Slot::Snapshot, MediaType::Json, snapshot.bytes().to_vec())];
         self.say(GATEWAY, Kind::PolicyActivated(activated), said);
@@ -308,7 +339,14 @@ impl World {
     }
 
     /// A whole exchange; returns the index of its request.
-    fn call(&mut self, snapshot: &Snapshot, who: &str, group: &str, sql: &str, outcome: v1::Outcome) -> u64 {
+    fn call(
+        &mut self,
+        snapshot: &Snapshot,
+        who: &str,
+        group: &str,
+        sql: &str,
+        outcome: v1::Outcome,
+    ) -> u64 {
         let (index, exchange, call) = self.request(snapshot, who, group, sql);
         let request_event_id = event_id(index);
         let kind = match call.verdict() {
@@ -321,7 +359,9 @@ impl World {
                 call: Some(call),
                 ..v1::ResponseReturned::default()
             }),
-            v1::Verdict::Block => Kind::CallBlocked(v1::CallBlocked { call: Some(call), request_event_id }),
+            v1::Verdict::Block => {
+                Kind::CallBlocked(v1::CallBlocked { call: Some(call), request_event_id })
+            }
             _ => Kind::CallDenied(v1::CallDenied {
                 call: Some(call),
                 refusal: v1::Refusal::NoPolicy.into(),
@@ -331,7 +371,8 @@ impl World {
         };
         let said = match &kind {
             Kind::ResponseReturned(_) => {
-                let answer = json!({"jsonrpc": "2.0", "id": index, "result": {"content": []}}).to_string();
+                let answer =
+                    json!({"jsonrpc": "2.0", "id": index, "result": {"content": []}}).to_string();
                 vec![(Slot::Message, MediaType::Json, answer.into_bytes())]
             }
             _ => vec![],
@@ -340,7 +381,13 @@ impl World {
         index
     }
 
-    fn request(&mut self, snapshot: &Snapshot, who: &str, group: &str, sql: &str) -> (u64, Id, Call) {
+    fn request(
+        &mut self,
+        snapshot: &Snapshot,
+        who: &str,
+        group: &str,
+        sql: &str,
+    ) -> (u64, Id, Call) {
         let index = self.entries.len() as u64;
         let raw = json!({
             "jsonrpc": "2.0", "id": index, "method": "tools/call",
@@ -385,7 +432,8 @@ impl World {
         let mut exchange = [0x44; 16];
         exchange[..8].copy_from_slice(&index.to_be_bytes());
         let exchange = Id(exchange);
-        let received = v1::RequestReceived { call: Some(call.clone()), ..v1::RequestReceived::default() };
+        let received =
+            v1::RequestReceived { call: Some(call.clone()), ..v1::RequestReceived::default() };
         let said = vec![
             (Slot::Principal, MediaType::Json, principal(who, group)),
             (Slot::Message, MediaType::Json, masked.bytes.to_vec()),
@@ -427,7 +475,11 @@ impl World {
         request: ExportRequest,
         into: &Path,
     ) -> Result<Exported, evidence::ExportError> {
-        let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
+        let runtime = tokio::runtime::Builder::new_multi_thread()
+            .worker_threads(1)
+            .enable_all()
+            .build()
+            .unwrap();
         runtime.block_on(evidence::export_from(self, notebook, &self.keys.signer, request, into))
     }
 
@@ -475,9 +527,16 @@ impl Source for World {
         Ok(self.entries[range.start as usize..range.end as usize].to_vec())
     }
 
-    async fn openings(&self, role: Role, range: Range<u64>) -> Result<Vec<(u64, Opening)>, SourceError> {
-        let all = range.flat_map(|index| self.openings[&index].iter().map(move |o| (index, o.clone())));
-        Ok(all.filter(|(_, o)| Slot::try_from(o.slot).is_ok_and(|slot| role.may_see(slot))).collect())
+    async fn openings(
+        &self,
+        role: Role,
+        range: Range<u64>,
+    ) -> Result<Vec<(u64, Opening)>, SourceError> {
+        let all =
+            range.flat_map(|index| self.openings[&index].iter().map(move |o| (index, o.clone())));
+        Ok(all
+            .filter(|(_, o)| Slot::try_from(o.slot).is_ok_and(|slot| role.may_see(slot)))
+            .collect())
     }
 
     async fn first_at_or_after(&self, time: u64) -> Result<Option<u64>, SourceError> {

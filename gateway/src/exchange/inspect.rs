@@ -101,20 +101,21 @@ mod tests {
     use super::*;
     use controls::{NamedText, SnapshotSource};
     use proptest::prelude::*;
+    use std::sync::LazyLock;
 
-    fn snapshot() -> Snapshot {
+    static SNAPSHOT: LazyLock<Snapshot> = LazyLock::new(|| {
         let permit = NamedText {
             name: "p.cedar".to_owned(),
             text: "permit(principal, action, resource);".to_owned(),
         };
         Snapshot::build(SnapshotSource { policies: vec![permit], ..SnapshotSource::default() })
             .unwrap()
-    }
+    });
 
     #[test]
     fn clean_messages_pass_byte_by_byte() {
         let bytes = Bytes::from_static(br#"{ "jsonrpc":"2.0", "id":1 ,"result":{"n":1.50}}"#);
-        let inspected = read_json(&snapshot(), &bytes).unwrap();
+        let inspected = read_json(&SNAPSHOT, &bytes).unwrap();
         assert!(!inspected.altered && inspected.masks.is_empty());
         assert_eq!((&inspected.release, &inspected.record), (&bytes, &bytes));
     }
@@ -122,7 +123,7 @@ mod tests {
     #[test]
     fn caller_and_record_get_masks_but_only_the_caller_an_id() {
         let text = r#"{"jsonrpc":"2.0","id":"ann@example.com","result":{"t":"bob@example.com"}}"#;
-        let inspected = read_json(&snapshot(), &Bytes::from_static(text.as_bytes())).unwrap();
+        let inspected = read_json(&SNAPSHOT, &Bytes::from_static(text.as_bytes())).unwrap();
         let release = String::from_utf8(inspected.release.to_vec()).unwrap();
         let record = String::from_utf8(inspected.record.to_vec()).unwrap();
         assert!(inspected.altered && release.contains("ann@example.com"), "{release}");
@@ -134,14 +135,14 @@ mod tests {
 
     #[test]
     fn text_is_masked_and_octets_are_refused() {
-        let inspected = read_text(&snapshot(), Bytes::from_static(b"ask bob@example.com")).unwrap();
+        let inspected = read_text(&SNAPSHOT, Bytes::from_static(b"ask bob@example.com")).unwrap();
         assert!(inspected.altered && !inspected.release.ends_with(b"example.com"));
         assert!(matches!(
-            read_text(&snapshot(), Bytes::from_static(b"\xff")),
+            read_text(&SNAPSHOT, Bytes::from_static(b"\xff")),
             Err(Unreadable::NotText)
         ));
         let twice = Bytes::from_static(br#"{"a":1,"a":2}"#);
-        assert!(matches!(read_json(&snapshot(), &twice), Err(Unreadable::Json(_))));
+        assert!(matches!(read_json(&SNAPSHOT, &twice), Err(Unreadable::Json(_))));
     }
 
     #[tokio::test]
@@ -153,9 +154,8 @@ mod tests {
     proptest! {
         #[test]
         fn no_bytes_panic(bytes in proptest::collection::vec(any::<u8>(), 0..80)) {
-            let snapshot = snapshot();
-            let _json = read_json(&snapshot, &Bytes::from(bytes.clone()));
-            let _text = read_text(&snapshot, Bytes::from(bytes));
+            let _json = read_json(&SNAPSHOT, &Bytes::from(bytes.clone()));
+            let _text = read_text(&SNAPSHOT, Bytes::from(bytes));
         }
     }
 }

@@ -11,7 +11,7 @@ use base64::engine::general_purpose::STANDARD;
 use controls::json::{Document, Kind, Node};
 
 use super::envelope::{Message, mirrored};
-use crate::http::headers::{self, PROTOCOL_VERSION};
+use crate::http::headers::PROTOCOL_VERSION;
 use crate::inventory::Declared;
 
 const METHOD: HeaderName = HeaderName::from_static("mcp-method");

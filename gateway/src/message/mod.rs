@@ -8,7 +8,7 @@ pub(crate) mod reply;
 
 use controls::json::{Kind, Node};
 
-pub(crate) use envelope::{Class, Malformed, Message};
+pub(crate) use envelope::{Class, Message};
 pub(crate) use reply::Reply;
 
 /// A JSON-RPC id: equal when it means the same, written as it came.

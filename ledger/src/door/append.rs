@@ -52,14 +52,19 @@ pub(super) fn open(
     Box::pin(ReceiverStream::new(receiver))
 }
 
-async fn serve<S>(doors: Doors, mut frames: std::pin::Pin<&mut S>, answers: &Answers) -> Result<(), Status>
+async fn serve<S>(
+    doors: Doors,
+    mut frames: std::pin::Pin<&mut S>,
+    answers: &Answers,
+) -> Result<(), Status>
 where
     S: Stream<Item = Result<AppendRequest, Status>>,
 {
     let handshake = handshake(&doors, &mut frames, answers);
-    let (key, epoch) = tokio::time::timeout(HANDSHAKE_TIMEOUT, handshake)
-        .await
-        .map_err(|_| status::status(Code::DeadlineExceeded, "protocol", "no proof of key came"))??;
+    let (key, epoch) =
+        tokio::time::timeout(HANDSHAKE_TIMEOUT, handshake).await.map_err(|_| {
+            status::status(Code::DeadlineExceeded, "protocol", "no proof of key came")
+        })??;
     let lease = doors.registry.lease(key.name(), epoch).map_err(|e| status::refused(&e))?;
     let chain = lease.chain().cloned();
     let mut intake = Intake::new(
@@ -80,9 +85,7 @@ where
     let read = read(&doors, &mut frames, answers, &mut intake, &pending).await;
     drop(pending);
     // Whatever was accepted becomes durable and known before another stream may open.
-    let mut lease = acknowledging
-        .await
-        .map_err(|_| status::stopped(Stopped))?;
+    let mut lease = acknowledging.await.map_err(|_| status::stopped(Stopped))?;
     match read {
         Ok(()) => Ok(()),
         Err(End::Refused(status)) => Err(status),
@@ -109,16 +112,14 @@ where
     let Some(Request::Open(Open { recorder_id, epoch })) = next(frames).await? else {
         return Err(status::protocol("the first frame must be Open"));
     };
-    let epoch =
-        Id::from_slice(&epoch).ok_or_else(|| status::protocol("an epoch has 16 bytes"))?;
+    let epoch = Id::from_slice(&epoch).ok_or_else(|| status::protocol("an epoch has 16 bytes"))?;
     let key = doors.registry.key(&recorder_id).map_err(|error| status::refused(&error))?;
 
     let mut nonce = [0; 32];
     getrandom::fill(&mut nonce)
         .map_err(|_| status::status(Code::Internal, "randomness", "no randomness to be had"))?;
     let origin = doors.log.name();
-    let challenge =
-        Challenge { origin: origin.to_owned(), nonce: nonce.to_vec().into() };
+    let challenge = Challenge { origin: origin.to_owned(), nonce: nonce.to_vec().into() };
     send(answers, Response::Challenge(challenge)).await?;
 
     let Some(Request::Answer(Answer { signature })) = next(frames).await? else {
@@ -178,9 +179,9 @@ where
                 let (doors, answers) = (doors.clone(), answers.clone());
                 tokio::spawn(async move {
                     let _permit = permit;
-                    let answer = prove(&doors, &watch).await.map(|watched| AppendResponse {
-                        frame: Some(Response::Watched(watched)),
-                    });
+                    let answer = prove(&doors, &watch)
+                        .await
+                        .map(|watched| AppendResponse { frame: Some(Response::Watched(watched)) });
                     answers.send(answer).await.unwrap_or_default();
                 });
             }
@@ -230,8 +231,7 @@ async fn accept(
 }
 
 async fn submit(doors: &Doors, arrivals: Vec<Arrival>) -> Result<Submitted, Stopped> {
-    let events =
-        arrivals.iter().map(|arrival| (arrival.head, arrival.active_snapshot)).collect();
+    let events = arrivals.iter().map(|arrival| (arrival.head, arrival.active_snapshot)).collect();
     let committed = doors.sequencer.submit(arrivals, None).await?;
     Ok(Submitted { events, committed })
 }
@@ -289,7 +289,8 @@ async fn prove(doors: &Doors, watch: &Watch) -> Result<Watched, Status> {
     };
     let size = published.checkpoint.size;
     if watch.known_size > size.0 {
-        let message = format!("you know a checkpoint of size {}, this log has {size}", watch.known_size);
+        let message =
+            format!("you know a checkpoint of size {}, this log has {size}", watch.known_size);
         return Err(status::status(Code::FailedPrecondition, "behind_recorder", message));
     }
     let tree = &doors.tree;
@@ -297,8 +298,8 @@ async fn prove(doors: &Doors, watch: &Watch) -> Result<Watched, Status> {
         tracing::error!(%error, "a proof could not be made");
         status::status(Code::Internal, "store_failed", "the proof could not be made")
     };
-    let inclusion = prove_inclusion(LeafIndex(watch.leaf_index), size, tree)
-        .map_err(|error| failed(&error))?;
+    let inclusion =
+        prove_inclusion(LeafIndex(watch.leaf_index), size, tree).map_err(|error| failed(&error))?;
     // Against no known checkpoint (size 0) there is nothing to prove: the proof is empty.
     let consistency = prove_consistency(TreeSize(watch.known_size), size, tree)
         .map_err(|error| failed(&error))?;

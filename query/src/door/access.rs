@@ -57,15 +57,16 @@ impl Visitor {
 
     /// The most powerful of `roles` that the caller has.
     pub fn role(&self, roles: &[Role]) -> Option<Role> {
-        Role::ALL.into_iter().find(|role| {
-            roles.contains(role) && self.principal.has_role(role.as_str())
-        })
+        Role::ALL
+            .into_iter()
+            .find(|role| roles.contains(role) && self.principal.has_role(role.as_str()))
     }
 
     pub(crate) fn access(&self, accessed: Accessed) -> Access {
         let mut disclosures = vec![(Slot::Principal, MediaType::Json, json_bytes(&self.principal))];
         disclosures.push((Slot::Client, MediaType::Json, self.client.clone()));
-        disclosures.extend(accessed.query.map(|(media_type, query)| (Slot::Query, media_type, query)));
+        disclosures
+            .extend(accessed.query.map(|(media_type, query)| (Slot::Query, media_type, query)));
         let kind = Kind::EvidenceAccessed(EvidenceAccessed {
             door: accessed.door.into(),
             result: accessed.result.into(),

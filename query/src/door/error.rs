@@ -61,12 +61,8 @@ impl DoorError {
     }
 
     pub(crate) fn forbidden(needed: &str, challenge: &str) -> Self {
-        Self::new(
-            StatusCode::FORBIDDEN,
-            "role_required",
-            format!("this door needs {needed}"),
-        )
-        .header(WWW_AUTHENTICATE, challenge)
+        Self::new(StatusCode::FORBIDDEN, "role_required", format!("this door needs {needed}"))
+            .header(WWW_AUTHENTICATE, challenge)
     }
 
     pub(crate) fn busy(code: &str, message: &str) -> Self {
@@ -88,9 +84,13 @@ impl DoorError {
 
 impl From<Unrecorded> for DoorError {
     fn from(error: Unrecorded) -> Self {
-        tracing::error!(reason = error.reason, "an access could not be recorded; it was not answered");
-        Self::new(StatusCode::SERVICE_UNAVAILABLE, "access_not_recorded", error.to_string())
-            .hint("nothing is answered that is not recorded first: try again when the ledger is back")
+        tracing::error!(
+            reason = error.reason,
+            "an access could not be recorded; it was not answered"
+        );
+        Self::new(StatusCode::SERVICE_UNAVAILABLE, "access_not_recorded", error.to_string()).hint(
+            "nothing is answered that is not recorded first: try again when the ledger is back",
+        )
     }
 }
 

@@ -26,8 +26,7 @@ pub(crate) async fn ready(State(doors): State<Doors>) -> Response {
 pub(crate) async fn resource_metadata(State(doors): State<Doors>) -> Json<serde_json::Value> {
     let issuers: Vec<&str> = doors.verifier.issuers().collect();
     let scopes = [crate::feed::SCOPE];
-    let mut document =
-        identity::protected_resource_metadata(&doors.public_url, &issuers, &scopes);
+    let mut document = identity::protected_resource_metadata(&doors.public_url, &issuers, &scopes);
     document["resource_name"] = json!("Exhibit query");
     Json(document)
 }

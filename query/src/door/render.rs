@@ -3,11 +3,11 @@
 //! JSON is whole or an error. The other forms stream: when a bound is met midway the body breaks off without its
 //! proper end, so that no client takes a part for the whole.
 
-use axum::body::Body;
-use axum::response::Response;
 use arrow::array::RecordBatch;
 use arrow::datatypes::SchemaRef;
 use arrow::ipc::writer::StreamWriter;
+use axum::body::Body;
+use axum::response::Response;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
@@ -31,7 +31,9 @@ const TREE_SIZE: HeaderName = HeaderName::from_static("exhibit-tree-size");
 pub(crate) enum Format {
     Json,
     /// With cells that no spreadsheet takes for a formula?
-    Csv { excel: bool },
+    Csv {
+        excel: bool,
+    },
     Ndjson,
     Arrow,
 }
@@ -39,9 +41,14 @@ pub(crate) enum Format {
 impl Format {
     /// The first form of `Accept` that is known here; JSON when it does not matter.
     pub(crate) fn of(request: &Parts) -> Result<Self, DoorError> {
-        let excel = request.uri.query().is_some_and(|query| query.split('&').any(|p| p == "excel=1"));
-        let accept: Vec<&str> =
-            request.headers.get_all(ACCEPT).iter().filter_map(|value| value.to_str().ok()).collect();
+        let excel =
+            request.uri.query().is_some_and(|query| query.split('&').any(|p| p == "excel=1"));
+        let accept: Vec<&str> = request
+            .headers
+            .get_all(ACCEPT)
+            .iter()
+            .filter_map(|value| value.to_str().ok())
+            .collect();
         let accept = accept.join(",");
         if accept.trim().is_empty() {
             return Ok(Self::Json);
@@ -138,37 +145,46 @@ enum Step {
 
 fn stream_body(first: Vec<u8>, answer: Answer, encoder: Encoder, is_complete: bool) -> Body {
     let state = (Step::First(first), answer, encoder, is_complete);
-    Body::from_stream(stream::unfold(state, |(step, mut answer, mut encoder, is_complete)| async move {
-        let (bytes, step) = match step {
-            Step::Done => return None,
-            Step::First(mut first) if is_complete => {
-                let end = encoder.end().map(|end| {
-                    first.extend(end);
-                    first
-                });
-                (end, Step::Done)
-            }
-            Step::First(first) => (Ok(first), Step::Next),
-            Step::Next => match answer.next().await {
-                Some(Ok(batch)) => (encoder.batch(&batch), Step::Next),
-                // The error ends the body without the mark of its end: a client must notice.
-                Some(Err(error)) => {
-                    tracing::warn!(code = error.code(), "an answer broke off: {error}");
-                    (Err(error), Step::Done)
+    Body::from_stream(stream::unfold(
+        state,
+        |(step, mut answer, mut encoder, is_complete)| async move {
+            let (bytes, step) = match step {
+                Step::Done => return None,
+                Step::First(mut first) if is_complete => {
+                    let end = encoder.end().map(|end| {
+                        first.extend(end);
+                        first
+                    });
+                    (end, Step::Done)
                 }
-                None => (encoder.end(), Step::Done),
-            },
-        };
-        let step = if bytes.is_err() { Step::Done } else { step };
-        let bytes = bytes.map(Bytes::from).map_err(|error| std::io::Error::other(error.to_string()));
-        Some((bytes, (step, answer, encoder, is_complete)))
-    }))
+                Step::First(first) => (Ok(first), Step::Next),
+                Step::Next => match answer.next().await {
+                    Some(Ok(batch)) => (encoder.batch(&batch), Step::Next),
+                    // The error ends the body without the mark of its end: a client must notice.
+                    Some(Err(error)) => {
+                        tracing::warn!(code = error.code(), "an answer broke off: {error}");
+                        (Err(error), Step::Done)
+                    }
+                    None => (encoder.end(), Step::Done),
+                },
+            };
+            let step = if bytes.is_err() { Step::Done } else { step };
+            let bytes =
+                bytes.map(Bytes::from).map_err(|error| std::io::Error::other(error.to_string()));
+            Some((bytes, (step, answer, encoder, is_complete)))
+        },
+    ))
 }
 
 enum Encoder {
-    Csv { names: Vec<String>, excel: bool },
+    Csv {
+        names: Vec<String>,
+        excel: bool,
+    },
     /// Keys as JSON, in the order of the columns.
-    Ndjson { keys: Vec<String> },
+    Ndjson {
+        keys: Vec<String>,
+    },
     Arrow(Box<StreamWriter<Vec<u8>>>),
 }
 
@@ -251,8 +267,8 @@ fn csv_lines(rows: impl IntoIterator<Item = Vec<String>>) -> Result<Vec<u8>, Sql
 /// A cell as CSV has it; for spreadsheets an apostrophe stands before what they would take for a formula.
 fn cell(text: Option<String>, excel: bool) -> String {
     let text = text.unwrap_or_default();
-    let is_formula = text.starts_with(['=', '+', '-', '@', '\t', '\r', '\n'])
-        && text.parse::<f64>().is_err();
+    let is_formula =
+        text.starts_with(['=', '+', '-', '@', '\t', '\r', '\n']) && text.parse::<f64>().is_err();
     if excel && is_formula { format!("'{text}") } else { text }
 }
 

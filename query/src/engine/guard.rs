@@ -59,11 +59,9 @@ pub(crate) fn syntax(error: &ParserError) -> SqlError {
         Some((before, line.parse().ok()?, column.parse().ok()?))
     });
     match place {
-        Some((before, line, column)) => SqlError::Syntax {
-            message: before.to_owned(),
-            line: Some(line),
-            column: Some(column),
-        },
+        Some((before, line, column)) => {
+            SqlError::Syntax { message: before.to_owned(), line: Some(line), column: Some(column) }
+        }
         None => SqlError::Syntax { message: message.clone(), line: None, column: None },
     }
 }
@@ -159,7 +157,9 @@ fn body_reads_only(body: &SetExpr) -> bool {
     match body {
         SetExpr::Select(select) => select.into.is_none(),
         SetExpr::Query(query) => query_reads_only(query),
-        SetExpr::SetOperation { left, right, .. } => body_reads_only(left) && body_reads_only(right),
+        SetExpr::SetOperation { left, right, .. } => {
+            body_reads_only(left) && body_reads_only(right)
+        }
         SetExpr::Values(_) | SetExpr::Table(_) => true,
         _ => false,
     }

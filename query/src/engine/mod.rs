@@ -4,8 +4,8 @@
 //! nothing but the tables of one [`Archive`](crate::Archive) as one role may see them, and runs in [`workers`] of
 //! its own, within the bounds of [`running`].
 
-pub(crate) mod guard;
 pub(crate) mod functions;
+pub(crate) mod guard;
 pub(crate) mod pruning;
 pub(crate) mod running;
 pub(crate) mod session;
@@ -38,7 +38,9 @@ pub enum SqlError {
     #[error("the statement is too complex ({0}): split it")]
     TooComplex(String),
     /// Not a statement that only reads.
-    #[error("{found} is refused: evidence is read-only (SELECT, WITH, VALUES, EXPLAIN, SHOW TABLES, DESCRIBE)")]
+    #[error(
+        "{found} is refused: evidence is read-only (SELECT, WITH, VALUES, EXPLAIN, SHOW TABLES, DESCRIBE)"
+    )]
     NotReadOnly {
         /// The statement's first word.
         found: String,

@@ -105,14 +105,20 @@ mod tests {
     fn comparisons_narrow_the_rows() {
         let rows = |filter: Expr| Bounds::of(&[filter]).within(&(10..20), (0, 9));
         assert_eq!(rows(col("leaf_index").eq(lit(12u64))), 12..13);
-        assert_eq!(rows(col("leaf_index").gt(lit(12u64)).and(col("leaf_index").lt_eq(lit(15u64)))), 13..16);
+        assert_eq!(
+            rows(col("leaf_index").gt(lit(12u64)).and(col("leaf_index").lt_eq(lit(15u64)))),
+            13..16
+        );
         assert_eq!(rows(lit(12u64).gt(col("leaf_index"))), 10..12);
         assert_eq!(rows(col("leaf_index").between(lit(1u64), lit(11u64))), 10..12);
         assert!(rows(col("leaf_index").gt_eq(lit(20u64))).is_empty());
         assert_eq!(rows(col("leaf_index").not_eq(lit(12u64))), 10..20);
         assert_eq!(rows(col("leaf_index").lt(lit(12u64)).or(col("kind").eq(lit("x")))), 10..20);
         let at = |time| lit(ScalarValue::TimestampNanosecond(Some(time), Some("UTC".into())));
-        assert!(rows(col("recorded_at").gt(at(9))).len() == 10 && rows(col("recorded_at").gt(at(10))).is_empty());
+        assert!(
+            rows(col("recorded_at").gt(at(9))).len() == 10
+                && rows(col("recorded_at").gt(at(10))).is_empty()
+        );
         assert!(rows(col("recorded_at").lt(at(-1))).is_empty());
     }
 }

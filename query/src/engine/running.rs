@@ -11,11 +11,11 @@ use futures_util::StreamExt;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 use tokio::task::AbortHandle;
 
+use super::SqlError;
 use super::guard::Admitted;
 use super::session::{self, Resources, Shown};
 use super::tripwire::Tripwire;
 use super::workers::Workers;
-use super::SqlError;
 use crate::config::Limits;
 
 /// How long a query waits for its turn.
@@ -85,9 +85,7 @@ impl Engine {
             }
         });
         match tokio::time::timeout_at(deadline.into(), planning).await {
-            Ok(Ok(planned)) => {
-                planned.map(|(frame, turn)| Planned { frame, turn, wire, deadline })
-            }
+            Ok(Ok(planned)) => planned.map(|(frame, turn)| Planned { frame, turn, wire, deadline }),
             Ok(Err(_)) => Err(SqlError::Failed("planning was aborted".to_owned())),
             Err(_) => Err(SqlError::Timeout { limit }),
         }

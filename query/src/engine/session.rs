@@ -11,10 +11,10 @@ use datafusion::execution::session_state::SessionStateBuilder;
 use datafusion::prelude::{SQLOptions, SessionConfig, SessionContext};
 
 use super::SqlError;
+use super::functions;
 use super::guard::Admitted;
 use super::tables::{BaseTable, Table};
 use super::tripwire::Tripwire;
-use super::functions;
 use crate::archive::Archive;
 use crate::rows::Part;
 use crate::rows::disclosures::Slots;
@@ -56,8 +56,7 @@ pub(crate) async fn open(
         .build_arc()
         .map_err(|error| SqlError::running(&error, std::time::Duration::ZERO))?;
     // One partition: rows come in ledger order, and the same query gives the same bytes.
-    let config =
-        SessionConfig::new().with_information_schema(true).with_target_partitions(1);
+    let config = SessionConfig::new().with_information_schema(true).with_target_partitions(1);
     let state = SessionStateBuilder::new()
         .with_config(config)
         .with_runtime_env(runtime)
@@ -81,7 +80,9 @@ pub(crate) async fn plan(
     let plan = context.state().statement_to_plan(admitted.0).await.map_err(planning)?;
     let read_only =
         SQLOptions::new().with_allow_ddl(false).with_allow_dml(false).with_allow_statements(false);
-    read_only.verify_plan(&plan).map_err(|_| SqlError::NotReadOnly { found: plan.display().to_string() })?;
+    read_only
+        .verify_plan(&plan)
+        .map_err(|_| SqlError::NotReadOnly { found: plan.display().to_string() })?;
     context.execute_logical_plan(plan).await.map_err(planning)
 }
 

@@ -60,7 +60,8 @@ impl Table {
         match self {
             Self::Events => {
                 let disclosed = disclosed::COLUMNS.iter().map(|column| Arc::new(column.field()));
-                let fields = leaf_schema().fields().iter().cloned().chain(disclosed).collect::<Vec<_>>();
+                let fields =
+                    leaf_schema().fields().iter().cloned().chain(disclosed).collect::<Vec<_>>();
                 Arc::new(Schema::new(fields))
             }
             Self::Disclosures => Arc::new(Schema::new(vec![
@@ -114,9 +115,10 @@ impl TableProvider for BaseTable {
         };
         let schema = Arc::new(self.schema.project(&wanted)?);
         let bounds = Bounds::of(filters);
-        let runs = self.parts.iter().map(|part| {
-            (part.clone(), bounds.within(&part.range(), part.times()))
-        });
+        let runs = self
+            .parts
+            .iter()
+            .map(|part| (part.clone(), bounds.within(&part.range(), part.times())));
         let runs = runs.filter(|(_, rows)| !rows.is_empty()).collect();
         let orderings = orderings(self.table, &schema);
         // One partition: rows come in ledger order, and the same query gives the same bytes.
@@ -173,7 +175,8 @@ impl PartitionStream for Scan {
             };
             batches.unwrap_or_else(|error| Box::new(std::iter::once(Err(error))))
         });
-        let batches = batches.map(|batch| batch.map_err(|e| DataFusionError::External(Box::new(e))));
+        let batches =
+            batches.map(|batch| batch.map_err(|e| DataFusionError::External(Box::new(e))));
         let stream = futures_util::stream::iter(batches);
         Box::pin(RecordBatchStreamAdapter::new(Arc::clone(&self.schema), stream))
     }
@@ -195,7 +198,8 @@ fn events(
         .collect();
     let needed = slots.and(Slots::only(disclosed.iter().map(|column| column.slot)));
     // What is read of the leaves: what is wanted, and what the disclosed columns and the row count need.
-    let mut read: Vec<usize> = wanted.iter().copied().filter(|column| *column < leaf_columns).collect();
+    let mut read: Vec<usize> =
+        wanted.iter().copied().filter(|column| *column < leaf_columns).collect();
     read.extend((!disclosed.is_empty()).then_some(*columns::TOOL));
     read.extend(read.is_empty().then_some(columns::LEAF_INDEX));
     read.sort_unstable();
@@ -297,7 +301,11 @@ fn content(row: &Disclosed) -> String {
 }
 
 /// A batch, even without columns.
-fn of_rows(schema: &SchemaRef, columns: Vec<ArrayRef>, rows: usize) -> Result<RecordBatch, RowError> {
+fn of_rows(
+    schema: &SchemaRef,
+    columns: Vec<ArrayRef>,
+    rows: usize,
+) -> Result<RecordBatch, RowError> {
     let options = RecordBatchOptions::new().with_row_count(Some(rows));
     Ok(RecordBatch::try_new_with_options(Arc::clone(schema), columns, &options)?)
 }

@@ -107,9 +107,13 @@ mod tests {
             ("real", Arc::new(Float64Array::from(vec![Some(f64::NAN), None]))),
             ("text", Arc::new(StringArray::from(vec![Some(""), None]))),
             ("nothing", Arc::new(NullArray::new(2))),
-            ("list", Arc::new(ListArray::from_iter_primitive::<UInt64Type, _, _>([
-                Some([Some(1), None]), None,
-            ]))),
+            (
+                "list",
+                Arc::new(ListArray::from_iter_primitive::<UInt64Type, _, _>([
+                    Some([Some(1), None]),
+                    None,
+                ])),
+            ),
         ];
         let batch = RecordBatch::try_from_iter_with_nullable(
             columns.into_iter().map(|(name, array)| (name, array, true)),
@@ -125,7 +129,10 @@ mod tests {
         assert_eq!((text(6), text(7)), (Some(""), None));
         assert!(cells.row(1).all(|cell| cell.is_none()));
         let row: Vec<_> = cells.json_row(0).collect();
-        assert_eq!(row[3..], [json!(u64::MAX), json!(true), json!("NaN"), json!(""), json!(null), json!([1, null])]);
+        assert_eq!(
+            row[3..],
+            [json!(u64::MAX), json!(true), json!("NaN"), json!(""), json!(null), json!([1, null])]
+        );
         assert!(cells.json_row(1).all(|cell| cell.is_null()));
     }
 }

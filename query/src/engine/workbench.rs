@@ -118,7 +118,9 @@ impl Workbench {
 pub fn events_batch(
     leaves: impl IntoIterator<Item = (u64, Bytes)>,
 ) -> Result<RecordBatch, RowError> {
-    let rows: Vec<Row> =
-        leaves.into_iter().map(|(index, entry)| Row::decode(index, entry)).collect::<Result<_, _>>()?;
+    let rows: Vec<Row> = leaves
+        .into_iter()
+        .map(|(index, entry)| Row::decode(index, entry))
+        .collect::<Result<_, _>>()?;
     leaf_batch(&rows)
 }

@@ -89,7 +89,8 @@ fn user(principal: &[u8]) -> Option<Value> {
         "machine" => (4, "Service"),
         _ => (0, "Unknown"),
     };
-    let uid = if principal.subject.is_empty() { "unauthenticated".to_owned() } else { principal.subject };
+    let uid =
+        if principal.subject.is_empty() { "unauthenticated".to_owned() } else { principal.subject };
     let groups: Vec<Value> = principal.groups.iter().map(|group| json!({"name": group})).collect();
     let mut user = json!({"uid": uid, "type_id": type_id, "type": type_name});
     if !principal.issuer.is_empty() {
@@ -108,7 +109,10 @@ fn invoke(row: &Row, kind: &Kind, call: &Call, known: &Known) -> Map<String, Val
     let mut api = json!({"operation": method, "request": {"uid": request_uid(&row.leaf.event)}});
     if !call.server.is_empty() {
         api["service"] = json!({"name": call.server});
-        event.insert("dst_endpoint".to_owned(), json!({"name": call.server, "svc_name": call.server}));
+        event.insert(
+            "dst_endpoint".to_owned(),
+            json!({"name": call.server, "svc_name": call.server}),
+        );
     }
     if let Some(response) = response(kind) {
         api["response"] = response;
@@ -120,7 +124,8 @@ fn invoke(row: &Row, kind: &Kind, call: &Call, known: &Known) -> Map<String, Val
         event.insert("http_request".to_owned(), json!({"user_agent": agent}));
     }
     if !call.name.is_empty() {
-        let resource = json!({"name": call.name, "type": "mcp.tool", "role_id": 1, "role": "Target"});
+        let resource =
+            json!({"name": call.name, "type": "mcp.tool", "role_id": 1, "role": "Target"});
         event.insert("resources".to_owned(), json!([resource]));
     }
     if let Some(policy) = call.policy_ids.first() {
@@ -163,7 +168,11 @@ fn request_uid(event: &Event) -> String {
 fn response(kind: &Kind) -> Option<Value> {
     let Kind::ResponseReturned(returned) = kind else { return None };
     let mut response = Map::new();
-    let code = if returned.error_code == 0 { i64::from(returned.http_status) } else { returned.error_code.into() };
+    let code = if returned.error_code == 0 {
+        i64::from(returned.http_status)
+    } else {
+        returned.error_code.into()
+    };
     if code != 0 {
         response.insert("code".to_owned(), code.into());
     }
@@ -259,7 +268,8 @@ fn authentication(
     failed: &v1::AuthenticationFailed,
     known: &Known,
 ) -> Map<String, Value> {
-    let mut event = class((3, "Identity & Access Management"), (3002, "Authentication"), (1, "Logon"));
+    let mut event =
+        class((3, "Identity & Access Management"), (3002, "Authentication"), (1, "Logon"));
     // Nobody is known: that is what failed.
     event.insert("user".to_owned(), json!({"name": "unknown", "type_id": 0, "type": "Unknown"}));
     event.insert("src_endpoint".to_owned(), source(row, known));
@@ -289,11 +299,7 @@ fn base(kind: &Kind) -> Map<String, Value> {
     event
 }
 
-fn class(
-    category: (u32, &str),
-    class: (u32, &str),
-    activity: (u32, &str),
-) -> Map<String, Value> {
+fn class(category: (u32, &str), class: (u32, &str), activity: (u32, &str)) -> Map<String, Value> {
     let fields = json!({
         "category_uid": category.0,
         "category_name": category.1,
@@ -371,8 +377,7 @@ fn common(event: &mut Map<String, Value>, checkpoint: &Checkpoint, row: &Row) {
     event.insert("time".to_owned(), (entry.occurred_at_ns / 1_000_000).into());
     let fingerprint = json!({"algorithm": "SHA-256", "algorithm_id": 3, "encoding": "Hex",
         "encoding_id": 1, "value": format!("{:?}", row.hash)});
-    let attestation =
-        json!({"uid": uid, "authority_uid": origin, "chain_uid": origin, "fingerprint": fingerprint});
+    let attestation = json!({"uid": uid, "authority_uid": origin, "chain_uid": origin, "fingerprint": fingerprint});
     event.insert("attestation_list".to_owned(), json!([attestation]));
     event.insert("unmapped".to_owned(), unmapped(checkpoint, row));
 }
@@ -404,14 +409,16 @@ fn unmapped(checkpoint: &Checkpoint, row: &Row) -> Value {
         });
         match kind {
             Kind::ResponseReturned(returned) => {
-                unmapped["mcp"]["outcome"] = name_of!(v1::Outcome, "OUTCOME_", returned.outcome).into();
+                unmapped["mcp"]["outcome"] =
+                    name_of!(v1::Outcome, "OUTCOME_", returned.outcome).into();
                 unmapped["mcp"]["response_masks"] = masks(&returned.masks);
             }
             Kind::StreamMessage(message) => {
                 unmapped["mcp"]["response_masks"] = masks(&message.masks);
             }
             Kind::CallDenied(denied) => {
-                unmapped["mcp"]["refusal"] = name_of!(v1::Refusal, "REFUSAL_", denied.refusal).into();
+                unmapped["mcp"]["refusal"] =
+                    name_of!(v1::Refusal, "REFUSAL_", denied.refusal).into();
             }
             _ => {}
         }

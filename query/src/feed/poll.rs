@@ -172,7 +172,8 @@ async fn position(archive: &Archive, name: &str, text: &str) -> Result<u64, Door
         return Ok(index.min(archive.size()));
     }
     let time: jiff::Timestamp = text.parse().map_err(|_| {
-        let message = format!("`{name}` is neither a time such as 2026-07-28T09:00:00Z nor an index");
+        let message =
+            format!("`{name}` is neither a time such as 2026-07-28T09:00:00Z nor an index");
         bad("feed_bad_time", &message)
     })?;
     let time = u64::try_from(time.as_nanosecond().max(0)).unwrap_or(u64::MAX);

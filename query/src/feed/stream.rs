@@ -57,14 +57,22 @@ pub(crate) async fn stream(
         None => 0,
     };
     let expires = Duration::from_secs(visitor.principal().expires_at);
-    let left = expires.saturating_sub(
-        SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or(Duration::MAX),
-    );
+    let left = expires
+        .saturating_sub(SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or(Duration::MAX));
     let origin = archive.checkpoint().0.origin.clone();
     // No clock of ours goes far enough to overflow within a year.
     let ends = Instant::now() + left.min(Duration::from_secs(365 * 86_400));
-    let feed =
-        Feed { doors, visitor, role, form, origin, next, ready: VecDeque::new(), ends, _turn: turn };
+    let feed = Feed {
+        doors,
+        visitor,
+        role,
+        form,
+        origin,
+        next,
+        ready: VecDeque::new(),
+        ends,
+        _turn: turn,
+    };
     let events = stream::unfold(feed, |mut feed| async move {
         let event = feed.next().await?;
         Some((Ok::<_, Infallible>(event), feed))

@@ -88,7 +88,8 @@ impl Chain {
 
     /// The newest verified checkpoint and its note, once its leaves have all been read.
     pub fn verified(&self) -> Option<(&Checkpoint, &str)> {
-        let verified = self.verified.as_ref().filter(|verified| verified.reached == Reached::Same)?;
+        let verified =
+            self.verified.as_ref().filter(|verified| verified.reached == Reached::Same)?;
         Some((&verified.checkpoint, &verified.note))
     }
 
@@ -108,7 +109,8 @@ impl Chain {
         entry: &SubscribedEntry,
         visit: &mut dyn FnMut(u8, u64, Hash),
     ) -> Result<Accepted, Box<Contradiction>> {
-        let (leaf, hash) = self.check(index, entry).map_err(|kind| self.contradicted(kind, None))?;
+        let (leaf, hash) =
+            self.check(index, entry).map_err(|kind| self.contradicted(kind, None))?;
         self.last_recorded_at_ns = leaf.recorded_at_ns;
         self.tree.append_visit(hash, visit);
         if let Some(verified) = &mut self.verified {
@@ -140,7 +142,11 @@ impl Chain {
         self.contradicted(ContradictionKind::Beyond { read, message: message.to_owned() }, None)
     }
 
-    fn check(&self, index: u64, entry: &SubscribedEntry) -> Result<(Leaf, Hash), ContradictionKind> {
+    fn check(
+        &self,
+        index: u64,
+        entry: &SubscribedEntry,
+    ) -> Result<(Leaf, Hash), ContradictionKind> {
         if index != self.size() {
             return Err(ContradictionKind::Gap { expected: self.size(), offered: index });
         }
@@ -165,7 +171,8 @@ impl Chain {
                     offered: checkpoint.size,
                 });
             }
-            if checkpoint.size == known.checkpoint.size && checkpoint.root != known.checkpoint.root {
+            if checkpoint.size == known.checkpoint.size && checkpoint.root != known.checkpoint.root
+            {
                 return Err(ContradictionKind::SplitView { size: checkpoint.size });
             }
             if known.reached == Reached::Other {

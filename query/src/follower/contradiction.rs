@@ -48,7 +48,9 @@ pub enum ContradictionKind {
         source: proto::EntryError,
     },
     /// Time does not increase.
-    #[error("leaf {index} was recorded at {recorded_at_ns} ns, not after the leaf before it ({previous_ns} ns)")]
+    #[error(
+        "leaf {index} was recorded at {recorded_at_ns} ns, not after the leaf before it ({previous_ns} ns)"
+    )]
     Time {
         /// Its index.
         index: u64,
@@ -69,7 +71,9 @@ pub enum ContradictionKind {
     #[error("the ledger sent no valid checkpoint of this log: {0}")]
     Checkpoint(#[from] CheckpointError),
     /// A checkpoint of fewer leaves than an earlier one.
-    #[error("the log went back: a checkpoint of {known} leaves was verified before, now it is of {offered}")]
+    #[error(
+        "the log went back: a checkpoint of {known} leaves was verified before, now it is of {offered}"
+    )]
     SizeWentBack {
         /// Leaves of the earlier one.
         known: TreeSize,
@@ -109,7 +113,9 @@ pub enum ContradictionKind {
         size: TreeSize,
     },
     /// Leaves that were verified before are now others.
-    #[error("the first {size} leaves are not those that an earlier checkpoint of that size was verified with")]
+    #[error(
+        "the first {size} leaves are not those that an earlier checkpoint of that size was verified with"
+    )]
     OtherHistory {
         /// Leaves of the earlier checkpoint.
         size: TreeSize,

@@ -19,9 +19,9 @@ use super::nodes::NodeWriter;
 use super::state::{State, VERSION};
 use super::view::View;
 use crate::config::Limits;
+use crate::rows::RowError;
 use crate::rows::columns::Row;
 use crate::rows::store::Store;
-use crate::rows::RowError;
 
 #[derive(Debug)]
 pub(crate) struct LocalCopy {
@@ -152,8 +152,7 @@ impl LocalCopy {
             let nodes = &mut self.nodes;
             let mut keep = |level: u8, _: u64, hash: Hash| nodes.push(level, &hash);
             let accepted = self.chain.entry(index, &entry, &mut keep)?;
-            let row =
-                Row { index, hash: accepted.hash, entry: entry.entry, leaf: accepted.leaf };
+            let row = Row { index, hash: accepted.hash, entry: entry.entry, leaf: accepted.leaf };
             self.store.push(row, entry.openings)?;
         }
         Ok(self.nodes.flush_if_full()?)

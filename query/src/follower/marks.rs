@@ -58,7 +58,8 @@ impl Marks {
     /// Keeps the checkpoint if it is time.
     pub(crate) fn offer(&mut self, mark: Mark) -> Result<(), RowError> {
         let is_due = self.marks.last().is_none_or(|last| {
-            mark.size > last.size && mark.recorded_at_ns >= last.recorded_at_ns.saturating_add(INTERVAL_NS)
+            mark.size > last.size
+                && mark.recorded_at_ns >= last.recorded_at_ns.saturating_add(INTERVAL_NS)
         });
         if !is_due {
             return Ok(());

@@ -67,7 +67,8 @@ impl NodeWriter {
             let wanted = (size >> (level * usize::from(TILE_HEIGHT))) * Hash::LEN as u64;
             let found = file.metadata().map_err(RowError::io(&path))?.len();
             if found < wanted {
-                let reason = format!("it has {found} bytes, a tree of {size} leaves needs {wanted}");
+                let reason =
+                    format!("it has {found} bytes, a tree of {size} leaves needs {wanted}");
                 return Err(RowError::Segment { path, reason });
             }
             file.set_len(wanted).map_err(RowError::io(&path))?;

@@ -106,7 +106,8 @@ impl Following {
     pub(crate) fn readiness(&self) -> Result<(), String> {
         self.view()?;
         let status = self.status.borrow();
-        let too_long = |since: Option<Instant>| since.is_some_and(|since| since.elapsed() > PATIENCE);
+        let too_long =
+            |since: Option<Instant>| since.is_some_and(|since| since.elapsed() > PATIENCE);
         if too_long(status.away_since) {
             let failure = status.last_failure.as_deref().unwrap_or("no answer");
             return Err(format!("the ledger cannot be reached: {failure}"));
@@ -228,8 +229,8 @@ impl Follower {
         let token = token.map_err(|error| Refused::Failed(error.to_string()))?;
         let mut request = tonic::Request::new(SubscribeRequest { from_index });
         let bearer = format!("Bearer {token}").parse();
-        let bearer = bearer
-            .map_err(|_| Refused::Failed("the token does not fit a header".to_owned()))?;
+        let bearer =
+            bearer.map_err(|_| Refused::Failed("the token does not fit a header".to_owned()))?;
         request.metadata_mut().insert("authorization", bearer);
         let mut client = LedgerClient::new(channel).max_decoding_message_size(MAX_MESSAGE_BYTES);
         match client.subscribe(request).await {

@@ -205,7 +205,11 @@ pub(crate) fn lower(value: i32, name: Option<&'static str>, prefix: &str) -> Opt
 macro_rules! name_of {
     ($type:ty, $prefix:literal, $value:expr) => {{
         let value: i32 = $value;
-        $crate::rows::columns::lower(value, <$type>::try_from(value).ok().map(|known| known.as_str_name()), $prefix)
+        $crate::rows::columns::lower(
+            value,
+            <$type>::try_from(value).ok().map(|known| known.as_str_name()),
+            $prefix,
+        )
     }};
 }
 pub(crate) use name_of;

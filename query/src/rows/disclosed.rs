@@ -36,7 +36,11 @@ pub(crate) const COLUMNS: &[DisclosedColumn] = &[
     DisclosedColumn { name: "reason", slot: Slot::Reason, of: |b, _| Some(text(b)) },
     DisclosedColumn { name: "query_text", slot: Slot::Query, of: |b, _| Some(text(b)) },
     DisclosedColumn { name: "foreign_name", slot: Slot::Message, of: foreign_name },
-    DisclosedColumn { name: "resource_uri", slot: Slot::Message, of: |b, _| member(params(b)?.as_bytes(), "uri") },
+    DisclosedColumn {
+        name: "resource_uri",
+        slot: Slot::Message,
+        of: |b, _| member(params(b)?.as_bytes(), "uri"),
+    },
 ];
 
 impl DisclosedColumn {
@@ -108,7 +112,8 @@ mod tests {
 
     #[test]
     fn columns_read_their_slot() {
-        let principal = br#"{"issuer":"https://idp","subject":"ada","kind":"human","groups":["eng","ops"]}"#;
+        let principal =
+            br#"{"issuer":"https://idp","subject":"ada","kind":"human","groups":["eng","ops"]}"#;
         assert_eq!(column("subject", principal, None).unwrap(), "ada");
         assert_eq!(column("principal_kind", principal, None).unwrap(), "human");
         assert_eq!(column("groups", principal, None).unwrap(), "eng,ops");
@@ -122,7 +127,9 @@ mod tests {
 
     #[test]
     fn what_cannot_be_read_is_null() {
-        for content in [&b""[..], b"[]", b"{", b"\xff\xfe", b"[{\"params\":1}]", b"{\"params\":[1]}"] {
+        for content in
+            [&b""[..], b"[]", b"{", b"\xff\xfe", b"[{\"params\":1}]", b"{\"params\":[1]}"]
+        {
             for name in ["subject", "groups", "arguments", "foreign_name", "resource_uri"] {
                 assert_eq!(column(name, content, None), None, "{name} of {content:?}");
             }

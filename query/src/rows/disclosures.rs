@@ -103,9 +103,8 @@ impl Slots {
 
     /// Those that a reader in this role may see.
     pub(crate) fn visible_to(role: Role) -> Self {
-        let numbers = (1..32).filter(|&number| {
-            Slot::try_from(number).is_ok_and(|slot| role.may_see(slot))
-        });
+        let numbers =
+            (1..32).filter(|&number| Slot::try_from(number).is_ok_and(|slot| role.may_see(slot)));
         Self(numbers.fold(0, |slots, number| slots | 1 << number))
     }
 

@@ -8,11 +8,11 @@ use arrow::array::{AsArray, RecordBatch};
 use arrow::datatypes::TimestampNanosecondType;
 use bytes::Bytes;
 
+use super::RowError;
 use super::chunk::Chunk;
 use super::columns;
 use super::disclosures::{self, ALL_COLUMNS, Disclosed, PUBLIC_COLUMNS, Slots};
 use super::segment::Segment;
-use super::RowError;
 
 /// Rows of a batch: with the largest leaves, 64 MiB.
 pub(crate) const BATCH_ROWS: usize = 1024;

@@ -19,11 +19,11 @@ use parquet::basic::{Compression, ZstdLevel};
 use parquet::file::properties::WriterProperties;
 use serde::{Deserialize, Serialize};
 
+use super::RowError;
 use super::chunk::{self, Chunk, in_slots};
 use super::columns::{self, leaf_schema};
 use super::disclosures::{self, Slots};
 use super::part::{BATCH_ROWS, Batches};
-use super::RowError;
 
 /// Rows of a Parquet row group.
 const GROUP_ROWS: usize = 8192;
@@ -132,8 +132,7 @@ impl Segment {
         let reader = open(&self.disclosures)?;
         let schema = reader.parquet_schema();
         let projection = ProjectionMask::roots(schema, 0..columns);
-        let keys =
-            ProjectionMask::roots(schema, [disclosures::LEAF_INDEX, disclosures::SLOT]);
+        let keys = ProjectionMask::roots(schema, [disclosures::LEAF_INDEX, disclosures::SLOT]);
         // Decided on leaf and slot alone: what may not be seen is never decoded.
         let wanted = ArrowPredicateFn::new(keys, move |batch| {
             let indexes = batch.column(0).as_primitive::<UInt64Type>();

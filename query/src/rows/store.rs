@@ -7,12 +7,12 @@ use bytes::Bytes;
 use proto::kind::Kind;
 use proto::v1::{Opening, Slot};
 
+use super::RowError;
 use super::chunk::Chunk;
 use super::columns::Row;
 use super::disclosures::Slots;
 use super::part::Part;
 use super::segment::{Segment, SegmentRecord};
-use super::RowError;
 
 /// The rows of one log, written by its follower alone.
 #[derive(Debug)]
@@ -98,7 +98,11 @@ impl Store {
         self.keep_pending()?;
         if !self.hot.is_empty() {
             let segment = Segment::write(&self.dir, &Chunk::join(&self.hot)?)?;
-            tracing::info!(start = segment.record.start, end = segment.record.end, "segment sealed");
+            tracing::info!(
+                start = segment.record.start,
+                end = segment.record.end,
+                "segment sealed"
+            );
             self.segments.push(Arc::new(segment));
         }
         self.hot.clear();

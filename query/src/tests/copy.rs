@@ -6,9 +6,7 @@ use proto::kind::Kind;
 use proto::v1::{self, Slot};
 use tlog::{Checkpoint, TreeSize, verify_consistency};
 
-use super::fixture::{
-    START_NS, SECOND_NS, TestLog, checkpoint_message, follow, log_key, open,
-};
+use super::fixture::{SECOND_NS, START_NS, TestLog, checkpoint_message, follow, log_key, open};
 use crate::archive::Archive;
 use crate::config::Limits;
 use crate::follower::contradiction::{ContradictionKind, Kept};
@@ -216,7 +214,8 @@ fn after_a_restart_other_leaves_are_found_out() {
     assert!((1..log.len()).contains(&resumed), "{resumed}");
     assert!(copy.view().is_none(), "the known checkpoint is not reached yet");
     copy.take(other.entries_message(resumed..other.len())).unwrap();
-    let Err(CopyError::Contradiction(found)) = copy.take(checkpoint_message(other.note(other.len())))
+    let Err(CopyError::Contradiction(found)) =
+        copy.take(checkpoint_message(other.note(other.len())))
     else {
         panic!("the follower believed another history");
     };

@@ -107,7 +107,8 @@ async fn a_listing_is_finite() {
     let log = TestLog::of_exchanges(10);
     let node = Node::start(&log, Limits { segment_rows: 16, ..Limits::default() });
     let mut seen = Vec::new();
-    let mut path = "/v1/events?since=2026-07-28T09:00:10Z&until=2026-07-28T09:00:40Z&limit=11".to_owned();
+    let mut path =
+        "/v1/events?since=2026-07-28T09:00:10Z&until=2026-07-28T09:00:40Z&limit=11".to_owned();
     let resume = loop {
         let answer = node.get("auditor", &path).await;
         assert_eq!(answer.status, 200, "{}", answer.text());
@@ -126,14 +127,18 @@ async fn a_listing_is_finite() {
     };
     assert_eq!(seen, expected(&log, 0)[10..40]);
     let rest = node.get("auditor", &format!("/v1/events?cursor={resume}&until=42")).await.json();
-    assert_eq!(rest["events"].as_array().unwrap().iter().map(uid).collect::<Vec<_>>(), expected(&log, 0)[40..42]);
+    assert_eq!(
+        rest["events"].as_array().unwrap().iter().map(uid).collect::<Vec<_>>(),
+        expected(&log, 0)[40..42]
+    );
     let lines = Request::get("/v1/events?since=3&until=5&format=raw")
         .header("authorization", format!("Bearer {}", machine("auditor").token(URL).unwrap()))
         .header("accept", "application/x-ndjson")
         .body(Body::empty())
         .unwrap();
     let lines = Answer::of(node.send(lines).await).await;
-    let raw: Vec<Value> = lines.text().lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let raw: Vec<Value> =
+        lines.text().lines().map(|line| serde_json::from_str(line).unwrap()).collect();
     assert_eq!((raw.len(), &raw[0]["leaf_index"]), (2, &json!(3)));
     assert_eq!(raw[0]["leaf_hash"], json!(format!("{:?}", log.hash(3))));
     assert_eq!(raw[0]["openings"][0]["slot"], json!("MESSAGE"));
@@ -165,7 +170,8 @@ async fn readers_get_what_their_role_may_see() {
 
 #[tokio::test]
 async fn bad_parameters_have_codes() {
-    let node = Node::start(&TestLog::of_exchanges(2), Limits { feed_concurrency: 0, ..Limits::default() });
+    let node =
+        Node::start(&TestLog::of_exchanges(2), Limits { feed_concurrency: 0, ..Limits::default() });
     for (path, status, code) in [
         ("/v1/events?cursor=nonsense", 400, "feed_bad_cursor"),
         ("/v1/events?cursor=AQAAAAAAAAAAAAAAAAAAAAA", 400, "feed_bad_cursor"),
@@ -253,8 +259,7 @@ async fn read_events(mut body: Body, count: usize) -> (Vec<String>, Vec<String>)
         event.lines().find_map(|line| line.strip_prefix(name)).unwrap().trim().to_owned()
     };
     let ids = events.iter().map(|event| field(event, "id:")).collect();
-    let uids = events.iter().map(|event| {
-        uid(&serde_json::from_str(&field(event, "data:")).unwrap())
-    });
+    let uids =
+        events.iter().map(|event| uid(&serde_json::from_str(&field(event, "data:")).unwrap()));
     (ids, uids.collect())
 }

@@ -85,7 +85,10 @@ impl TestLog {
         let opened = v1::SessionOpened { server: "crm".into(), ..Default::default() };
         self.push(Kind::SessionOpened(opened), &session, b"", &[]);
         let event_id = self.push(
-            Kind::RequestReceived(v1::RequestReceived { call: Some(call.clone()), ..Default::default() }),
+            Kind::RequestReceived(v1::RequestReceived {
+                call: Some(call.clone()),
+                ..Default::default()
+            }),
             &session,
             &exchange,
             &[(Slot::Principal, &principal), (Slot::Message, &request), (Slot::Client, client)],
@@ -114,8 +117,14 @@ impl TestLog {
                 request_event_id: event_id,
                 ..Default::default()
             };
-            let result = format!(r#"{{"jsonrpc":"2.0","id":{number},"result":"message-{number}"}}"#);
-            self.push(Kind::ResponseReturned(returned), &session, &exchange, &[(Slot::Message, &result)]);
+            let result =
+                format!(r#"{{"jsonrpc":"2.0","id":{number},"result":"message-{number}"}}"#);
+            self.push(
+                Kind::ResponseReturned(returned),
+                &session,
+                &exchange,
+                &[(Slot::Message, &result)],
+            );
         }
         let closed = v1::SessionClosed { server: "crm".into(), reason: 1 };
         self.push(Kind::SessionClosed(closed), &session, b"", &[(Slot::Reason, "done")]);
@@ -175,7 +184,8 @@ impl TestLog {
 
     pub(crate) fn openings(&self) -> Vec<(u64, Opening)> {
         let all = (0..).zip(&self.entries);
-        all.flat_map(|(index, entry)| entry.openings.iter().map(move |o| (index, o.clone()))).collect()
+        all.flat_map(|(index, entry)| entry.openings.iter().map(move |o| (index, o.clone())))
+            .collect()
     }
 
     pub(crate) fn hash(&self, index: u64) -> Hash {
@@ -219,7 +229,11 @@ pub(crate) fn call(verdict: Verdict) -> Call {
         verdict: verdict.into(),
         policy_ids: vec!["permit-crm".into()],
         snapshot_digest: Bytes::from_static(&[2; 32]),
-        facts: vec![v1::Fact { kind: v1::FactKind::Detector.into(), label: "email".into(), count: 2 }],
+        facts: vec![v1::Fact {
+            kind: v1::FactKind::Detector.into(),
+            label: "email".into(),
+            count: 2,
+        }],
         auth_method: v1::AuthMethod::Bearer.into(),
         era: v1::Era::Modern.into(),
         ..Default::default()

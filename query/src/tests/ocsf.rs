@@ -23,7 +23,10 @@ fn log() -> TestLog {
         log.push(kind, b"", &[5; 16], &[(Slot::Principal, principal), (Slot::Client, client)]);
     };
     push(Kind::RequestReceived(v1::RequestReceived { call: called(), ..Default::default() }));
-    push(Kind::RequestReceived(v1::RequestReceived { call: Some(v1::Call::default()), ..Default::default() }));
+    push(Kind::RequestReceived(v1::RequestReceived {
+        call: Some(v1::Call::default()),
+        ..Default::default()
+    }));
     for outcome in 1..=8 {
         push(Kind::ResponseReturned(v1::ResponseReturned {
             call: Some(call(Verdict::Allow)),
@@ -33,16 +36,35 @@ fn log() -> TestLog {
             ..Default::default()
         }));
     }
-    push(Kind::CallDenied(v1::CallDenied { call: Some(call(Verdict::Deny)), refusal: 1, ..Default::default() }));
-    push(Kind::CallBlocked(v1::CallBlocked { call: Some(call(Verdict::Block)), ..Default::default() }));
+    push(Kind::CallDenied(v1::CallDenied {
+        call: Some(call(Verdict::Deny)),
+        refusal: 1,
+        ..Default::default()
+    }));
+    push(Kind::CallBlocked(v1::CallBlocked {
+        call: Some(call(Verdict::Block)),
+        ..Default::default()
+    }));
     push(Kind::Cancelled(v1::Cancelled { call: Some(call(Verdict::Allow)), ..Default::default() }));
     push(Kind::ApprovalRequested(v1::ApprovalRequested { call: called(), ..Default::default() }));
     push(Kind::CallReleased(v1::CallReleased { call: called(), ..Default::default() }));
-    push(Kind::StreamMessage(v1::StreamMessage { call: Some(call(Verdict::Allow)), ..Default::default() }));
+    push(Kind::StreamMessage(v1::StreamMessage {
+        call: Some(call(Verdict::Allow)),
+        ..Default::default()
+    }));
     for door in 1..=3 {
-        push(Kind::EvidenceAccessed(v1::EvidenceAccessed { door, result: door, role: "auditor".into(), ..Default::default() }));
+        push(Kind::EvidenceAccessed(v1::EvidenceAccessed {
+            door,
+            result: door,
+            role: "auditor".into(),
+            ..Default::default()
+        }));
     }
-    push(Kind::AuthenticationFailed(v1::AuthenticationFailed { server: "crm".into(), reason: 3, http_status: 401 }));
+    push(Kind::AuthenticationFailed(v1::AuthenticationFailed {
+        server: "crm".into(),
+        reason: 3,
+        http_status: 401,
+    }));
     push(Kind::ClockStepped(v1::ClockStepped { step_ns: -5, confirmed: false }));
     log.push(Kind::EvidenceAccessed(v1::EvidenceAccessed::default()), b"", b"", &[]);
     log
@@ -66,10 +88,14 @@ fn every_event_has_the_base_attributes() {
         for name in required {
             assert!(!event[name].is_null(), "{name} of {event}");
         }
-        let (class, activity) = (event["class_uid"].as_u64().unwrap(), event["activity_id"].as_u64().unwrap());
+        let (class, activity) =
+            (event["class_uid"].as_u64().unwrap(), event["activity_id"].as_u64().unwrap());
         assert_eq!(event["type_uid"], class * 100 + activity);
         assert_eq!(event["category_uid"], class / 1000);
-        assert_eq!(event["attestation_list"][0]["fingerprint"]["value"], event["unmapped"]["exhibit"]["leaf_hash"]);
+        assert_eq!(
+            event["attestation_list"][0]["fingerprint"]["value"],
+            event["unmapped"]["exhibit"]["leaf_hash"]
+        );
         let profiles = event["metadata"]["profiles"].as_array().unwrap();
         let has_control = profiles.iter().any(|profile| profile == "security_control");
         assert_eq!(has_control, event.get("action_id").is_some(), "{event}");
@@ -78,7 +104,8 @@ fn every_event_has_the_base_attributes() {
 
 #[test]
 fn calls_are_api_activity_as_defined() {
-    let Ok(text) = std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join(DEFINITION)) else {
+    let Ok(text) = std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join(DEFINITION))
+    else {
         println!("skipped: {DEFINITION} is not there, so the OCSF class cannot be checked");
         return;
     };
@@ -123,9 +150,14 @@ fn check(
         faults.push(format!("{path} is no object"));
         return;
     };
-    let in_profile = |attribute: &Value| attribute["profile"].is_null() || profiles.contains(&attribute["profile"]);
+    let in_profile = |attribute: &Value| {
+        attribute["profile"].is_null() || profiles.contains(&attribute["profile"])
+    };
     for (name, attribute) in attributes {
-        if attribute["requirement"] == "required" && in_profile(attribute) && !object.contains_key(name) {
+        if attribute["requirement"] == "required"
+            && in_profile(attribute)
+            && !object.contains_key(name)
+        {
             faults.push(format!("{path}{name} is required"));
         }
     }
@@ -155,7 +187,14 @@ fn check(
             {
                 faults.push(format!("{path} is {key}, none of {:?}", allowed.keys()));
             }
-            check_type(definition, attribute["type"].as_str().unwrap(), &value, event, &path, faults);
+            check_type(
+                definition,
+                attribute["type"].as_str().unwrap(),
+                &value,
+                event,
+                &path,
+                faults,
+            );
         }
     }
 }

@@ -48,7 +48,10 @@ async fn an_answer_names_its_checkpoint_and_is_recorded_first() {
     assert_eq!((&body["row_count"], &body["tree_size"]), (&json!(2), &json!(log.len())));
     assert_eq!(body["checkpoint"], json!(log.note(log.len())));
     assert_eq!(answer.header("exhibit-tree-size"), log.len().to_string());
-    assert_eq!(STANDARD.decode(answer.header("exhibit-checkpoint")).unwrap(), log.note(log.len()).as_bytes());
+    assert_eq!(
+        STANDARD.decode(answer.header("exhibit-checkpoint")).unwrap(),
+        log.note(log.len()).as_bytes()
+    );
     assert_eq!(last_result(&node), (Door::Sql, Outcome::Allowed, "auditor".into(), log.len()));
     let accesses = node.notebook.accesses.lock().unwrap();
     let slots: Vec<Slot> = accesses[0].disclosures.iter().map(|disclosure| disclosure.0).collect();
@@ -65,7 +68,8 @@ async fn what_cannot_be_recorded_is_not_answered() {
         assert_eq!((answer.status, answer.code().as_str()), (503, "access_not_recorded"));
     }
     assert_eq!(node.get("siem", "/v1/events/poll").await.code(), "access_not_recorded");
-    let answer = Answer::of(node.send(Request::post("/v1/sql").body(Body::empty()).unwrap()).await).await;
+    let answer =
+        Answer::of(node.send(Request::post("/v1/sql").body(Body::empty()).unwrap()).await).await;
     assert_eq!((answer.status, answer.code().as_str()), (503, "access_not_recorded"));
 }
 
@@ -118,13 +122,24 @@ async fn refusals_have_codes_and_are_recorded() {
         ("SELECT (INSERT INTO events VALUES (1))", "sql_invalid"),
     ] {
         let answer = node.sql("auditor", JSON, sql).await;
-        assert_eq!((answer.status, answer.code().as_str()), (400, code), "{sql}: {}", answer.text());
+        assert_eq!(
+            (answer.status, answer.code().as_str()),
+            (400, code),
+            "{sql}: {}",
+            answer.text()
+        );
         assert_eq!(last_result(&node).1, Outcome::Refused, "{sql}");
     }
     let answer = node.sql("auditor", JSON, "SELECT\n1 FROM WHERE").await.json();
     assert_eq!((&answer["line"], &answer["column"]), (&json!(2), &json!(8)));
     let before = node.notebook.kinds().len();
-    for sql in ["SHOW TABLES", "DESCRIBE events", "EXPLAIN SELECT 1", "VALUES (1)", "SELECT * FROM generate_series(1, 3)"] {
+    for sql in [
+        "SHOW TABLES",
+        "DESCRIBE events",
+        "EXPLAIN SELECT 1",
+        "VALUES (1)",
+        "SELECT * FROM generate_series(1, 3)",
+    ] {
         let answer = node.sql("auditor", JSON, sql).await;
         assert_eq!(answer.status, 200, "{sql}: {}", answer.text());
     }
@@ -140,7 +155,10 @@ async fn refusals_have_codes_and_are_recorded() {
     let answer = Answer::of(ask(r#"{"sql": "SELECT 7 AS n"}"#).await).await;
     assert_eq!(answer.json()["rows"], json!([[7]]));
     assert_eq!(Answer::of(ask("SELECT 7").await).await.code(), "body_malformed");
-    assert_eq!(Answer::of(ask(r#"{"sql": "SELECT 7", "x": 1}"#).await).await.code(), "body_malformed");
+    assert_eq!(
+        Answer::of(ask(r#"{"sql": "SELECT 7", "x": 1}"#).await).await.code(),
+        "body_malformed"
+    );
 }
 
 const RUNAWAYS: &[&str] = &[
@@ -183,7 +201,13 @@ async fn a_reader_who_leaves_ends_the_query() {
 
 #[tokio::test]
 async fn rows_bytes_and_memory_are_bounded() {
-    let limits = Limits { sql_max_rows: 10_000, sql_max_result_mib: 1, sql_memory_mib: 8, sql_spill_mib: 0, ..Limits::default() };
+    let limits = Limits {
+        sql_max_rows: 10_000,
+        sql_max_result_mib: 1,
+        sql_memory_mib: 8,
+        sql_spill_mib: 0,
+        ..Limits::default()
+    };
     let node = node(limits);
     let rows = "SELECT value FROM generate_series(1, 20000)";
     let wide = "SELECT value, md5(CAST(value AS TEXT)) || md5(CAST(value + 1 AS TEXT)) || md5(CAST(value + 2 AS TEXT)) || md5(CAST(value + 3 AS TEXT)) AS w FROM generate_series(1, 9999)";
@@ -199,7 +223,12 @@ async fn rows_bytes_and_memory_are_bounded() {
     }
     let hungry = "SELECT array_agg(a.value) FROM generate_series(1, 100000000) a";
     let answer = node.sql("auditor", CSV, hungry).await;
-    assert_eq!((answer.status, answer.code().as_str()), (422, "sql_out_of_memory"), "{}", answer.text());
+    assert_eq!(
+        (answer.status, answer.code().as_str()),
+        (422, "sql_out_of_memory"),
+        "{}",
+        answer.text()
+    );
     let hungry = "SELECT a.value FROM generate_series(1, 100000000) a ORDER BY a.value DESC";
     assert_eq!(node.sql("auditor", JSON, hungry).await.code(), "sql_out_of_memory");
 }
@@ -261,7 +290,8 @@ async fn invisible_slots_are_absent_whatever_is_asked() {
 async fn inclusion_proofs_verify() {
     let log = TestLog::of_exchanges(60);
     let node = Node::start(&log, bounded());
-    let sql = "SELECT leaf_index, inclusion_proof(leaf_index) FROM events WHERE leaf_index % 37 = 0";
+    let sql =
+        "SELECT leaf_index, inclusion_proof(leaf_index) FROM events WHERE leaf_index % 37 = 0";
     let answer = node.sql("compliance", JSON, sql).await.json();
     let rows = answer["rows"].as_array().unwrap();
     assert_eq!(rows.len(), 9);
@@ -272,11 +302,16 @@ async fn inclusion_proofs_verify() {
         let checkpoint = proof.verify(&log.hash(index), &log_key().verifying_key()).unwrap();
         assert_eq!(checkpoint.size.0, log.len());
     }
-    let one = node.sql("auditor", JSON, "SELECT inclusion_proof(3), inclusion_proof(NULL)").await.json();
+    let one =
+        node.sql("auditor", JSON, "SELECT inclusion_proof(3), inclusion_proof(NULL)").await.json();
     assert!(one["rows"][0][0].as_str().unwrap().starts_with("c2sp.org/tlog-proof@v1\nindex 3\n"));
     assert_eq!(one["rows"][0][1], Value::Null);
     let beyond = node.sql("auditor", JSON, "SELECT inclusion_proof(100000)").await;
-    assert!(beyond.text().contains("leaf 100000 is not in a tree of size 300"), "{}", beyond.text());
+    assert!(
+        beyond.text().contains("leaf 100000 is not in a tree of size 300"),
+        "{}",
+        beyond.text()
+    );
 }
 
 #[tokio::test]
@@ -286,13 +321,17 @@ async fn all_forms_agree() {
     let whole = node.sql("auditor", JSON, sql).await.json();
     let rows = whole["rows"].as_array().unwrap();
     assert_eq!(rows.len(), 100);
-    let columns: Vec<&str> = whole["columns"].as_array().unwrap().iter().map(|c| c.as_str().unwrap()).collect();
+    let columns: Vec<&str> =
+        whole["columns"].as_array().unwrap().iter().map(|c| c.as_str().unwrap()).collect();
 
     let lines = node.sql("auditor", NDJSON, sql).await;
     assert_eq!(lines.header("content-type"), "application/x-ndjson");
-    let lines: Vec<Value> = lines.text().lines().map(|line| serde_json::from_str(line).unwrap()).collect();
-    let of_lines: Vec<Value> =
-        lines.iter().map(|line| columns.iter().map(|column| line[*column].clone()).collect()).collect();
+    let lines: Vec<Value> =
+        lines.text().lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let of_lines: Vec<Value> = lines
+        .iter()
+        .map(|line| columns.iter().map(|column| line[*column].clone()).collect())
+        .collect();
     assert_eq!(&of_lines, rows);
 
     let as_text = |value: &Value| match value {
@@ -312,7 +351,10 @@ async fn all_forms_agree() {
 
     let arrow = node.sql("auditor", ARROW, sql).await.body.unwrap();
     let reader = StreamReader::try_new(arrow.as_ref(), None).unwrap();
-    assert_eq!(reader.schema().fields().iter().map(|f| f.name().as_str()).collect::<Vec<_>>(), columns);
+    assert_eq!(
+        reader.schema().fields().iter().map(|f| f.name().as_str()).collect::<Vec<_>>(),
+        columns
+    );
     let mut of_arrow = Vec::new();
     for batch in reader {
         let batch = batch.unwrap();
@@ -331,16 +373,19 @@ async fn all_forms_agree() {
 #[tokio::test]
 async fn a_node_that_stopped_says_why() {
     let mut node = node(bounded());
-    let ready = Answer::of(node.send(Request::get("/readyz").body(Body::empty()).unwrap()).await).await;
+    let ready =
+        Answer::of(node.send(Request::get("/readyz").body(Body::empty()).unwrap()).await).await;
     assert_eq!(ready.status, 200);
     node = stopped(node);
-    let ready = Answer::of(node.send(Request::get("/readyz").body(Body::empty()).unwrap()).await).await;
+    let ready =
+        Answer::of(node.send(Request::get("/readyz").body(Body::empty()).unwrap()).await).await;
     assert_eq!((ready.status, ready.code().as_str()), (503, "not_ready"));
     assert!(ready.text().contains("two different roots"));
     let answer = node.sql("auditor", JSON, "SELECT 1").await;
     assert_eq!((answer.status, answer.code().as_str()), (503, "not_serving"));
     assert_eq!(node.get("siem", "/v1/events/poll").await.code(), "not_serving");
-    let alive = Answer::of(node.send(Request::get("/healthz").body(Body::empty()).unwrap()).await).await;
+    let alive =
+        Answer::of(node.send(Request::get("/healthz").body(Body::empty()).unwrap()).await).await;
     assert_eq!(alive.status, 200);
 }
 

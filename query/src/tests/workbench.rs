@@ -27,10 +27,8 @@ async fn workbench_and_service_agree() {
         let text = live.text();
         let mut csv = csv::Reader::from_reader(text.as_bytes());
         assert_eq!(csv.headers().unwrap().iter().collect::<Vec<_>>(), table.columns, "{sql}");
-        let rows: Vec<Vec<String>> = csv
-            .records()
-            .map(|row| row.unwrap().iter().map(str::to_owned).collect())
-            .collect();
+        let rows: Vec<Vec<String>> =
+            csv.records().map(|row| row.unwrap().iter().map(str::to_owned).collect()).collect();
         let offline: Vec<Vec<String>> = table
             .rows
             .iter()
@@ -48,14 +46,32 @@ async fn exchanges_and_sessions_tell_the_story() {
     let sql = "SELECT subject, server, method, tool, verdict, outcome, is_open, stream_messages, closings,
         request_index, closing_index, arguments, response_masks FROM exchanges ORDER BY request_index";
     let rows = workbench.query(sql).await.unwrap().rows;
-    let row = |index: usize| rows[index].iter().map(|c| c.as_deref().unwrap_or("-")).collect::<Vec<_>>();
+    let row =
+        |index: usize| rows[index].iter().map(|c| c.as_deref().unwrap_or("-")).collect::<Vec<_>>();
     assert_eq!(rows.len(), 3);
-    assert_eq!(row(0), ["user-0", "crm", "tools/call", "find", "allow", "result", "false", "1", "1", "1", "3",
-        r#"{"secret":"message-0"}"#, "email=2"]);
+    assert_eq!(
+        row(0),
+        [
+            "user-0",
+            "crm",
+            "tools/call",
+            "find",
+            "allow",
+            "result",
+            "false",
+            "1",
+            "1",
+            "1",
+            "3",
+            r#"{"secret":"message-0"}"#,
+            "email=2"
+        ]
+    );
     assert_eq!(row(2)[4..9], ["block", "blocked", "false", "0", "1"]);
     let sql = "SELECT subject, calls, denied, masked, first_index, last_index FROM sessions ORDER BY first_index";
     let rows = workbench.query(sql).await.unwrap().rows;
-    let row = |index: usize| rows[index].iter().map(|c| c.as_deref().unwrap_or("-")).collect::<Vec<_>>();
+    let row =
+        |index: usize| rows[index].iter().map(|c| c.as_deref().unwrap_or("-")).collect::<Vec<_>>();
     assert_eq!(row(0), ["user-0", "1", "0", "1", "0", "4"]);
     assert_eq!(row(2), ["user-2", "1", "1", "0", "10", "14"]);
     let open = Workbench::new(log.leaves(0..2), Vec::new()).unwrap();
@@ -73,7 +89,10 @@ async fn leaves_may_have_gaps_but_must_ascend_and_decode() {
     assert_eq!(indexes, ["2", "3", "9", "10", "11"]);
     assert!(workbench.query("SELECT inclusion_proof(2)").await.is_err());
     let reversed = log.leaves(3..4).chain(log.leaves(2..3));
-    assert!(matches!(Workbench::new(reversed, Vec::new()), Err(RowError::Order { previous: 3, found: 2 })));
+    assert!(matches!(
+        Workbench::new(reversed, Vec::new()),
+        Err(RowError::Order { previous: 3, found: 2 })
+    ));
     let bad = [(0, bytes::Bytes::from_static(b"x"))];
     assert!(matches!(events_batch(bad.clone()), Err(RowError::Leaf { index: 0, .. })));
     assert!(Workbench::new(bad, Vec::new()).is_err());

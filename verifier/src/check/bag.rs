@@ -28,7 +28,11 @@ pub(super) fn check(package: &Package) -> BagFindings {
         ));
     }
     if package.file(bag::BAGIT).is_none_or(|text| text != bag::DECLARATION) {
-        found.push(failure("bag.declaration", bag::BAGIT, "it does not declare BagIt 1.0 in UTF-8"));
+        found.push(failure(
+            "bag.declaration",
+            bag::BAGIT,
+            "it does not declare BagIt 1.0 in UTF-8",
+        ));
     }
     let tags = listed(package, bag::TAG_MANIFEST, &mut found);
     let payload = listed(package, bag::MANIFEST, &mut found);
@@ -38,9 +42,11 @@ pub(super) fn check(package: &Package) -> BagFindings {
             found.push(failure("bag.manifest", bag::TAG_MANIFEST, &detail));
         }
     }
-    for (manifest, path) in tags.keys().map(|path| (bag::TAG_MANIFEST, path)).chain(
-        payload.keys().map(|path| (bag::MANIFEST, path)),
-    ) {
+    for (manifest, path) in tags
+        .keys()
+        .map(|path| (bag::TAG_MANIFEST, path))
+        .chain(payload.keys().map(|path| (bag::MANIFEST, path)))
+    {
         if path.starts_with(DATA) != (manifest == bag::MANIFEST) {
             let detail = format!("{path} is not a path that this manifest may name");
             found.push(failure("bag.manifest", manifest, &detail));
@@ -48,7 +54,11 @@ pub(super) fn check(package: &Package) -> BagFindings {
     }
     for (path, expected) in tags.iter().chain(&payload) {
         match package.file(path) {
-            None => found.push(failure("bag.missing", path, "the manifest names this file, but it is missing")),
+            None => found.push(failure(
+                "bag.missing",
+                path,
+                "the manifest names this file, but it is missing",
+            )),
             Some(bytes) if Sha256::digest(bytes)[..] != expected[..] => {
                 altered.insert(path.clone());
                 found.push(failure(
@@ -70,7 +80,10 @@ pub(super) fn check(package: &Package) -> BagFindings {
         }
     }
     let files = tags.len() + payload.len();
-    BagFindings { checked: first(found, &format!("{files} files, each as its manifest says")), altered }
+    BagFindings {
+        checked: first(found, &format!("{files} files, each as its manifest says")),
+        altered,
+    }
 }
 
 /// A trusted key signed the tag manifest.
@@ -90,11 +103,7 @@ pub(super) fn check_signature(package: &Package, trust: &Trust) -> Checked {
 }
 
 /// Lines of a manifest; what is wrong with it goes to `found`.
-fn listed(
-    package: &Package,
-    path: &str,
-    found: &mut Vec<Failure>,
-) -> BTreeMap<String, [u8; 32]> {
+fn listed(package: &Package, path: &str, found: &mut Vec<Failure>) -> BTreeMap<String, [u8; 32]> {
     let mut lines = BTreeMap::new();
     let Some(bytes) = package.file(path) else {
         found.push(failure("bag.missing", path, "every bag has this file"));

@@ -121,8 +121,9 @@ pub(super) fn need<'p, T>(part: &'p Part<T>, what: &str) -> Result<&'p T, Stop> 
 
 fn decode<'r>(rows: impl Iterator<Item = &'r LeafRow>) -> Part<Vec<Decoded>> {
     rows.map(|row| {
-        let leaf = proto::decode_entry(&row.bytes)
-            .map_err(|error| fail_at("leaves.not_canonical", format!("leaf {}", row.index), error))?;
+        let leaf = proto::decode_entry(&row.bytes).map_err(|error| {
+            fail_at("leaves.not_canonical", format!("leaf {}", row.index), error)
+        })?;
         Ok(Decoded { index: row.index, hash: tlog::leaf_hash(&row.bytes), leaf })
     })
     .collect()

@@ -35,10 +35,13 @@ pub(super) fn check_chains(case: &Case<'_>) -> Checked {
             restart(&chains, key, link)?;
         }
         let within: Vec<&Link<'_>> = chain.iter().filter(|link| link.in_range).collect();
-        let (Some(first), Some(last)) = (within.first(), within.last()) else { continue };
+        let Some(first) = within.first() else { continue };
         links += within.len();
         cut_before += usize::from(first.sequence > 0);
-        let stopped = matches!(last.decoded.leaf.event.kind, Some(Kind::RecorderStopped(_)));
+        // A last seal may stand after it.
+        let stopped = within
+            .iter()
+            .any(|link| matches!(link.decoded.leaf.event.kind, Some(Kind::RecorderStopped(_))));
         cut_after += usize::from(!stopped);
     }
     let recorders: BTreeSet<&str> = chains.keys().map(|(id, _)| id.as_str()).collect();
@@ -61,7 +64,8 @@ pub(super) fn check_recorders(case: &Case<'_>) -> Checked {
             return Err(fail_at("recorders.unknown", format!("leaf {at}"), detail));
         }
     }
-    let silent: BTreeSet<&str> = case.trust.recorders.iter().map(tlog::VerifyingKey::name).collect();
+    let silent: BTreeSet<&str> =
+        case.trust.recorders.iter().map(tlog::VerifyingKey::name).collect();
     let silent: Vec<&str> = silent.difference(&seen).copied().collect();
     let rest = if silent.is_empty() {
         "every recorder of the trust file is there".to_owned()
@@ -76,12 +80,13 @@ pub(super) fn check_seals(case: &Case<'_>) -> Checked {
     let chains = chains(case)?;
     let verified = need(&case.checkpoint, "the checkpoint")?;
     let seals = || {
-        chains.iter().flat_map(|(key, chain)| chain.iter().map(move |link| (key, chain, link))).filter_map(
-            |(key, chain, link)| match &link.decoded.leaf.event.kind {
+        chains
+            .iter()
+            .flat_map(|(key, chain)| chain.iter().map(move |link| (key, chain, link)))
+            .filter_map(|(key, chain, link)| match &link.decoded.leaf.event.kind {
                 Some(Kind::RecorderSeal(seal)) => Some((key, chain, link, seal)),
                 _ => None,
-            },
-        )
+            })
     };
     let roots = case.roots_at(seals().map(|(.., seal)| seal.checkpoint_size).collect())?;
     let (mut count, mut compared) = (0, 0);
@@ -91,7 +96,9 @@ pub(super) fn check_seals(case: &Case<'_>) -> Checked {
         let at = || format!("leaf {}", link.decoded.index);
         let mut keys = case.trust.recorder(id).peekable();
         if keys.peek().is_none() {
-            let detail = format!("the seal of {id} cannot be checked: the trust file does not know this recorder");
+            let detail = format!(
+                "the seal of {id} cannot be checked: the trust file does not know this recorder"
+            );
             return Err(fail_at("recorders.unknown", at(), detail));
         }
         let origin = &verified.checkpoint.origin;
@@ -127,7 +134,10 @@ pub(super) fn check_seals(case: &Case<'_>) -> Checked {
         .iter()
         .map(|(key, chain)| {
             let head = sealed.get(key);
-            chain.iter().filter(|link| link.in_range && head.is_none_or(|head| link.sequence > *head)).count()
+            chain
+                .iter()
+                .filter(|link| link.in_range && head.is_none_or(|head| link.sequence > *head))
+                .count()
         })
         .sum();
     if count == 0 {
@@ -149,7 +159,10 @@ fn chains<'d>(case: &'d Case<'_>) -> Result<Chains<'d>, Stop> {
         });
         let (Some(recorder), Some(key)) = (recorder, key) else {
             // The canonical decoder refuses such a leaf.
-            return Err(fail("leaves.not_canonical", format_args!("leaf {index} names no recorder")));
+            return Err(fail(
+                "leaves.not_canonical",
+                format_args!("leaf {index} names no recorder"),
+            ));
         };
         chains.entry(key).or_default().push(Link {
             decoded,
@@ -165,7 +178,8 @@ fn chains<'d>(case: &'d Case<'_>) -> Result<Chains<'d>, Stop> {
 fn follows((id, _): &EpochKey, before: &Link<'_>, after: &Link<'_>) -> Result<(), Stop> {
     let at = || format!("leaf {}", after.decoded.index);
     if after.sequence <= before.sequence {
-        let detail = format!("number {} of {id} stands after number {}", after.sequence, before.sequence);
+        let detail =
+            format!("number {} of {id} stands after number {}", after.sequence, before.sequence);
         return Err(fail_at("chains.order", at(), detail));
     }
     if after.sequence != before.sequence + 1 {
@@ -178,9 +192,11 @@ fn follows((id, _): &EpochKey, before: &Link<'_>, after: &Link<'_>) -> Result<()
         }
         return Ok(());
     }
-    let previous = after.decoded.leaf.event.recorder.as_ref().map(|recorder| &recorder.previous_hash);
+    let previous =
+        after.decoded.leaf.event.recorder.as_ref().map(|recorder| &recorder.previous_hash);
     if previous.is_none_or(|previous| previous[..] != before.hash[..]) {
-        let detail = format!("number {} of {id} names another event than the one before it", after.sequence);
+        let detail =
+            format!("number {} of {id} names another event than the one before it", after.sequence);
         return Err(fail_at("chains.hash", at(), detail));
     }
     Ok(())
@@ -229,6 +245,10 @@ pub(super) fn conflicts(case: &Case<'_>) -> Result<Option<String>, Stop> {
         .map(|decoded| decoded.index.to_string())
         .collect();
     Ok((!conflicts.is_empty()).then(|| {
-        format!("the ledger refused a forked chain of a recorder: see leaves {} of {}", conflicts.join(", "), layout::LEAVES)
+        format!(
+            "the ledger refused a forked chain of a recorder: see leaves {} of {}",
+            conflicts.join(", "),
+            layout::LEAVES
+        )
     }))
 }

@@ -20,7 +20,9 @@ pub(super) fn check(
         return Err(Stop::NotChecked(format!("{path} was altered (see the first check)")));
     }
     let Some(material) = case.opened.material() else {
-        return Err(Stop::NotChecked("the material cannot be read as a whole: see the checks above".to_owned()));
+        return Err(Stop::NotChecked(
+            "the material cannot be read as a whole: see the checks above".to_owned(),
+        ));
     };
     let mut expected: Files =
         layout::material_files(&material).map_err(|reason| fail("derived.material", reason))?;
@@ -31,16 +33,26 @@ pub(super) fn check(
     for (path, bytes) in derived {
         let path = format!("{DATA}{path}");
         if expected.insert(path.clone(), bytes).is_some() {
-            return Err(fail_at("derived.material", path, "a derived file takes the place of material"));
+            return Err(fail_at(
+                "derived.material",
+                path,
+                "a derived file takes the place of material",
+            ));
         }
     }
     for (path, bytes) in &expected {
         let Some(found) = case.package.file(path) else {
-            return Err(fail_at("derived.missing", path, "the material gives this file, but it is missing"));
+            return Err(fail_at(
+                "derived.missing",
+                path,
+                "the material gives this file, but it is missing",
+            ));
         };
         if found != bytes && !altered.contains(path) {
             let offset = found.iter().zip(bytes).take_while(|(found, made)| found == made).count();
-            let line = bytes.get(..offset).map_or(0, |same| same.iter().filter(|byte| **byte == b'\n').count());
+            let line = bytes
+                .get(..offset)
+                .map_or(0, |same| same.iter().filter(|byte| **byte == b'\n').count());
             let detail = format!(
                 "made again from the package's own leaves it is another file, from byte {offset} (line {}) on",
                 line + 1
@@ -61,6 +73,7 @@ pub(super) fn check(
         return Err(fail_at("derived.differs", bag::BAG_INFO, "it does not describe this payload"));
     }
     let custom = material.parameters.custom_queries.len();
-    let custom = if custom == 0 { String::new() } else { format!("; {custom} lists by CUSTOM queries") };
+    let custom =
+        if custom == 0 { String::new() } else { format!("; {custom} lists by CUSTOM queries") };
     Ok(format!("{count} derived files made again, equal to the byte{custom}"))
 }

@@ -66,7 +66,8 @@ impl Rules {
                         && i32::from(row.media_type) == commitment.media_type
                 });
                 let Some(row) = row else {
-                    let detail = "this commitment has no row (one row per commitment, by index and slot)";
+                    let detail =
+                        "this commitment has no row (one row per commitment, by index and slot)";
                     return Err(fail_at("disclosures.missing_row", at(), detail));
                 };
                 match (&row.status, &row.opening) {
@@ -74,17 +75,23 @@ impl Rules {
                         check_opening(commitment, &opening.salt, &opening.content)
                             .map_err(|error| fail_at("disclosures.mismatch", at(), error))?;
                         if !self.role.may_see(row.slot) {
-                            let detail = format!("disclosed, but the role {} may not see it", self.role);
+                            let detail =
+                                format!("disclosed, but the role {} may not see it", self.role);
                             return Err(fail_at("disclosures.not_allowed", at(), detail));
                         }
                         counts.disclosed += 1;
                     }
-                    (Status::Withheld, None) if !self.role.may_see(row.slot) => counts.withheld += 1,
+                    (Status::Withheld, None) if !self.role.may_see(row.slot) => {
+                        counts.withheld += 1
+                    }
                     (Status::Withheld, _) => {
-                        let detail = format!("withheld, although the role {} may see it", self.role);
+                        let detail =
+                            format!("withheld, although the role {} may see it", self.role);
                         return Err(fail_at("disclosures.withheld", at(), detail));
                     }
-                    (Status::Erased, None) if self.is_erased(decoded, row.slot) => counts.erased += 1,
+                    (Status::Erased, None) if self.is_erased(decoded, row.slot) => {
+                        counts.erased += 1
+                    }
                     _ => {
                         let detail = "said to be erased, but no DisclosureErased leaf says so";
                         return Err(fail_at("disclosures.not_erased", at(), detail));

@@ -30,7 +30,10 @@ pub(super) fn check(case: &Case<'_>, readable: impl Fn(&str) -> bool) -> Checked
     };
     let columns = parquet(population, file(layout::EVENTS_PARQUET)?)?;
     ndjson(population, file(layout::EVENTS_NDJSON)?)?;
-    Ok(format!("{} rows in both files, {columns} columns read again from the leaves", population.len()))
+    Ok(format!(
+        "{} rows in both files, {columns} columns read again from the leaves",
+        population.len()
+    ))
 }
 
 /// What a row must say under a column's name.
@@ -78,7 +81,11 @@ fn expected(decoded: &Decoded) -> Vec<(&'static str, Expected)> {
             ("evaluation_error", Expected::Flag(Some(call.evaluation_error))),
             (
                 "verdict",
-                word(Some(call.verdict), |n| Verdict::try_from(n).ok().map(|v| v.as_str_name()), "VERDICT_"),
+                word(
+                    Some(call.verdict),
+                    |n| Verdict::try_from(n).ok().map(|v| v.as_str_name()),
+                    "VERDICT_",
+                ),
             ),
             (
                 "auth_method",
@@ -92,7 +99,10 @@ fn expected(decoded: &Decoded) -> Vec<(&'static str, Expected)> {
     }
     columns.push((
         "leaf",
-        Expected::Bytes(proto::encode_entry(decoded.leaf.recorded_at_ns, &decoded.leaf.event_bytes)),
+        Expected::Bytes(proto::encode_entry(
+            decoded.leaf.recorded_at_ns,
+            &decoded.leaf.event_bytes,
+        )),
     ));
     columns
 }
@@ -100,7 +110,8 @@ fn expected(decoded: &Decoded) -> Vec<(&'static str, Expected)> {
 /// How many columns were compared.
 fn parquet(population: &[Decoded], file: &bytes::Bytes) -> Result<usize, Stop> {
     let at = layout::EVENTS_PARQUET;
-    let batches = tables::read_batches(file).map_err(|reason| fail_at("events.malformed", at, reason))?;
+    let batches =
+        tables::read_batches(file).map_err(|reason| fail_at("events.malformed", at, reason))?;
     let rows: usize = batches.iter().map(RecordBatch::num_rows).sum();
     if rows != population.len() {
         let detail = format!("it has {rows} rows, the range has {} leaves", population.len());
@@ -115,7 +126,10 @@ fn parquet(population: &[Decoded], file: &bytes::Bytes) -> Result<usize, Stop> {
             compared = compared.max(columns.len());
             for (name, expected) in columns {
                 if !is_cell(batch, name, row, &expected) {
-                    let detail = format!("column {name} of leaf {} does not say what the leaf says", decoded.index);
+                    let detail = format!(
+                        "column {name} of leaf {} does not say what the leaf says",
+                        decoded.index
+                    );
                     return Err(fail_at("events.differs", at, detail));
                 }
             }
@@ -132,21 +146,23 @@ fn is_cell(batch: &RecordBatch, name: &str, row: usize, expected: &Expected) -> 
     let any = column.as_any();
     let null = column.is_null(row);
     match expected {
-        Expected::Count(count) => {
-            any.downcast_ref::<UInt64Array>().is_some_and(|cells| !null && cells.value(row) == *count)
+        Expected::Count(count) => any
+            .downcast_ref::<UInt64Array>()
+            .is_some_and(|cells| !null && cells.value(row) == *count),
+        Expected::Time(time) => {
+            any.downcast_ref::<TimestampNanosecondArray>().is_some_and(|cells| {
+                !null && cells.value(row) == i64::try_from(*time).unwrap_or(i64::MAX)
+            })
         }
-        Expected::Time(time) => any.downcast_ref::<TimestampNanosecondArray>().is_some_and(|cells| {
-            !null && cells.value(row) == i64::try_from(*time).unwrap_or(i64::MAX)
-        }),
-        Expected::Text(text) => any.downcast_ref::<StringArray>().is_some_and(|cells| {
-            (!null).then(|| cells.value(row)) == text.as_deref()
-        }),
+        Expected::Text(text) => any
+            .downcast_ref::<StringArray>()
+            .is_some_and(|cells| (!null).then(|| cells.value(row)) == text.as_deref()),
         Expected::Flag(flag) => any
             .downcast_ref::<BooleanArray>()
             .is_some_and(|cells| (!null).then(|| cells.value(row)) == *flag),
-        Expected::Bytes(bytes) => {
-            any.downcast_ref::<BinaryArray>().is_some_and(|cells| !null && cells.value(row) == bytes)
-        }
+        Expected::Bytes(bytes) => any
+            .downcast_ref::<BinaryArray>()
+            .is_some_and(|cells| !null && cells.value(row) == bytes),
     }
 }
 
@@ -166,7 +182,9 @@ fn ndjson(population: &[Decoded], file: &bytes::Bytes) -> Result<(), Stop> {
             let value = row.get(name);
             let same = match &expected {
                 Expected::Count(count) => value.and_then(serde_json::Value::as_u64) == Some(*count),
-                Expected::Text(text) => value.and_then(serde_json::Value::as_str) == text.as_deref(),
+                Expected::Text(text) => {
+                    value.and_then(serde_json::Value::as_str) == text.as_deref()
+                }
                 Expected::Flag(flag) => value.and_then(serde_json::Value::as_bool) == *flag,
                 Expected::Bytes(bytes) => {
                     value.and_then(serde_json::Value::as_str) == Some(&STANDARD.encode(bytes))
@@ -177,7 +195,8 @@ fn ndjson(population: &[Decoded], file: &bytes::Bytes) -> Result<(), Stop> {
                     .is_some_and(|parsed| parsed.as_nanosecond() == i128::from(*time)),
             };
             if !same {
-                let detail = format!("`{name}` of leaf {} does not say what the leaf says", decoded.index);
+                let detail =
+                    format!("`{name}` of leaf {} does not say what the leaf says", decoded.index);
                 return Err(fail_at("events.differs", format!("{at}:{number}"), detail));
             }
         }

@@ -54,13 +54,17 @@ pub(super) fn check_context(case: &Case<'_>) -> Checked {
     let proofs: BTreeSet<_> =
         context.iter().map(|leaf| layout::context_proof_path(leaf.row.index)).collect();
     let stray = case.package.paths().find(|path| {
-        path.starts_with("data/context/") && path.ends_with(".tlog-proof") && !proofs.contains(*path)
+        path.starts_with("data/context/")
+            && path.ends_with(".tlog-proof")
+            && !proofs.contains(*path)
     });
     if let Some(path) = stray {
         return Err(fail_at("context.stray", path, "a proof without its leaf"));
     }
     match context.len() {
         0 => Err(Stop::NotChecked("the package has no leaves from outside the range".to_owned())),
-        count => Ok(format!("{count} leaves from outside the range, each proved against the checkpoint")),
+        count => {
+            Ok(format!("{count} leaves from outside the range, each proved against the checkpoint"))
+        }
     }
 }

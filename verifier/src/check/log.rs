@@ -27,7 +27,8 @@ pub(super) fn open(trust: &Trust, opened: &Opened) -> Part<VerifiedCheckpoint> {
             && parameters.checkpoint.root == root
             && parameters.origin == verified.checkpoint.origin;
         if !same {
-            let detail = "the parameters name another log or another head than the signed checkpoint";
+            let detail =
+                "the parameters name another log or another head than the signed checkpoint";
             return Err(fail_at("checkpoint.differs", layout::PARAMETERS, detail));
         }
     }
@@ -54,9 +55,10 @@ pub(super) fn check_quorum(case: &Case<'_>) -> (Checked, Option<Remark>) {
     };
     let unwitnessed = || Remark {
         word: "UNWITNESSED",
-        meaning: "no quorum of independent witnesses has cosigned the checkpoint; that the log shows \
+        meaning:
+            "no quorum of independent witnesses has cosigned the checkpoint; that the log shows \
                   everybody the same history rests on its operator's word"
-            .to_owned(),
+                .to_owned(),
     };
     match &case.trust.policy.quorum {
         Quorum::None => (Ok("the trust file asks for no witness".to_owned()), Some(unwitnessed())),
@@ -65,7 +67,8 @@ pub(super) fn check_quorum(case: &Case<'_>) -> (Checked, Option<Remark>) {
             (Ok(format!("quorum {name}: cosigned by {}", names.join(", "))), None)
         }
         Quorum::Name(name) => {
-            let detail = format!("the quorum {name} of the trust file has not cosigned the checkpoint");
+            let detail =
+                format!("the quorum {name} of the trust file has not cosigned the checkpoint");
             (Err(fail_at("quorum.missing", layout::CHECKPOINT, detail)), Some(unwitnessed()))
         }
     }
@@ -81,7 +84,10 @@ pub(super) fn check_since(case: &Case<'_>, since: Option<&str>) -> Checked {
     };
     let verified = need(&case.checkpoint, "the checkpoint")?;
     let known = case.trust.policy.open_checkpoint(since).map_err(|error| {
-        fail("consistency.since_unusable", format_args!("the checkpoint given with --since: {error}"))
+        fail(
+            "consistency.since_unusable",
+            format_args!("the checkpoint given with --since: {error}"),
+        )
     })?;
     let (old, new) = (known.checkpoint, &verified.checkpoint);
     if old.origin != new.origin {
@@ -97,21 +103,28 @@ pub(super) fn check_since(case: &Case<'_>, since: Option<&str>) -> Checked {
     let forked = || {
         fail(
             "consistency.forked",
-            format!("the log of this package is not the one you knew at {} leaves: its history was rewritten", old.size),
+            format!(
+                "the log of this package is not the one you knew at {} leaves: its history was rewritten",
+                old.size
+            ),
         )
     };
-    let carried = case.opened.earlier.as_ref().ok().and_then(|earlier| {
-        earlier.iter().find(|checkpoint| checkpoint.size == old.size.0)
-    });
+    let carried = case
+        .opened
+        .earlier
+        .as_ref()
+        .ok()
+        .and_then(|earlier| earlier.iter().find(|checkpoint| checkpoint.size == old.size.0));
     if let Some(carried) = carried {
         verify_consistency(old.size, new.size, &old.root, &new.root, &carried.consistency)
             .map_err(|_| forked())?;
         return Ok(format!("{} leaves grew to {} by appending only", old.size, new.size));
     }
     match case.roots_at([old.size.0].into())?.get(&old.size.0) {
-        Some(root) if *root == old.root => {
-            Ok(format!("{} leaves grew to {}: the package's leaves give the same older root", old.size, new.size))
-        }
+        Some(root) if *root == old.root => Ok(format!(
+            "{} leaves grew to {}: the package's leaves give the same older root",
+            old.size, new.size
+        )),
         Some(_) => Err(forked()),
         None => Err(Stop::NotChecked(format!(
             "the package has no consistency proof from {} leaves, and its range does not reach them",
@@ -165,7 +178,11 @@ pub(super) fn check_earlier(case: &Case<'_>) -> Result<Vec<VerifiedCheckpoint>, 
         let known = known.map_err(|error| fail_at("checkpoints.untrusted", &at, error))?;
         let old = &known.checkpoint;
         if old.size != TreeSize(carried.size) || old.origin != new.origin {
-            return Err(fail_at("checkpoints.malformed", &at, "it is not the checkpoint its name says"));
+            return Err(fail_at(
+                "checkpoints.malformed",
+                &at,
+                "it is not the checkpoint its name says",
+            ));
         }
         verify_consistency(old.size, new.size, &old.root, &new.root, &carried.consistency)
             .map_err(|error| fail_at("checkpoints.inconsistent", &at, error))?;

@@ -7,9 +7,12 @@ mod decisions;
 mod derived;
 mod disclosures;
 mod events;
+mod inputs;
 mod leaves;
 mod log;
 mod period;
+mod residue;
+mod snapshots;
 
 use std::path::Path;
 
@@ -99,18 +102,18 @@ pub fn verify_opened(
     }
 
     run.announce("Policy snapshots");
-    let (checked, snapshots) = decisions::check_snapshots(&case, readable);
+    let (checked, known) = snapshots::check(&case, readable);
     run.note("snapshots", false, checked);
     // Not required: a role may not be allowed to see inputs, and they may have been erased. What could be
     // checked and is wrong fails all the same.
     run.announce("Decisions performed again");
-    let checked = snapshots.as_ref().map_err(Clone::clone);
-    run.note("decisions", false, checked.and_then(|known| decisions::check_decisions(&case, known)));
+    let checked = known.as_ref().map_err(Clone::clone);
+    run.note("decisions", false, checked.and_then(|known| decisions::check(&case, known)));
     run.announce("Decision inputs agree");
-    run.note("inputs", false, decisions::check_inputs(&case));
+    run.note("inputs", false, inputs::check(&case));
     run.announce("Masking residue");
-    let checked = snapshots.as_ref().map_err(Clone::clone);
-    run.note("residue", false, checked.and_then(|known| decisions::check_residue(&case, known)));
+    let checked = known.as_ref().map_err(Clone::clone);
+    run.note("residue", false, checked.and_then(|known| residue::check(&case, known)));
 
     run.check("derived", "Derived files made again", || {
         derived::check(&case, options.rederive, &altered)

@@ -27,7 +27,11 @@ fn boundaries(case: &Case<'_>, open: &mut Option<Remark>) -> Checked {
     let population = need(&case.population, "the leaves")?;
     let (from, to) = (parameters.from_ns(), parameters.to_ns());
     if from >= to {
-        return Err(fail_at("period.reversed", layout::PARAMETERS, "the period ends before it begins"));
+        return Err(fail_at(
+            "period.reversed",
+            layout::PARAMETERS,
+            "the period ends before it begins",
+        ));
     }
     let (Some(first), Some(last)) = (population.first(), population.last()) else {
         return Err(fail_at("period.empty", layout::LEAVES, "a package has at least one leaf"));

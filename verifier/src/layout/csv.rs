@@ -91,8 +91,10 @@ mod tests {
         let files = list.finish("x");
         assert!(files.len() > 1 && files.iter().all(|(_, part)| part.len() <= 40));
         assert_eq!(files[1].0, "x-2.csv");
-        let rows: usize =
-            files.iter().map(|(_, part)| part.iter().filter(|byte| **byte == b'\n').count() - 1).sum();
+        let rows: usize = files
+            .iter()
+            .map(|(_, part)| part.iter().filter(|byte| **byte == b'\n').count() - 1)
+            .sum();
         assert_eq!(rows, 100);
     }
 }

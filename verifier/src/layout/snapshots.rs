@@ -21,7 +21,8 @@ pub fn snapshot_files(material: &Material) -> Result<Files, String> {
             continue;
         }
         let rows = material.disclosures.iter().chain(&material.context_disclosures);
-        let mut of_leaf = rows.filter(|found| found.index == row.index && found.slot == Slot::Snapshot);
+        let mut of_leaf =
+            rows.filter(|found| found.index == row.index && found.slot == Slot::Snapshot);
         let Some(bytes) = of_leaf.find_map(|found| found.content()) else { continue };
         let snapshot =
             Snapshot::parse(bytes).map_err(|error| format!("leaf {}: {error}", row.index))?;

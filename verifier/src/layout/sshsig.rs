@@ -96,10 +96,7 @@ mod tests {
         let pem = sign(&key(1), b"manifest").unwrap();
         let trusted = [key(2).verifying_key(), key(1).verifying_key()];
         assert_eq!(verify(pem.as_bytes(), b"manifest", &trusted), Ok(&trusted[1]));
-        assert_eq!(
-            verify(pem.as_bytes(), b"Manifest", &trusted),
-            Err(SignatureError::Mismatch)
-        );
+        assert_eq!(verify(pem.as_bytes(), b"Manifest", &trusted), Err(SignatureError::Mismatch));
         assert!(matches!(
             verify(pem.as_bytes(), b"manifest", &trusted[..1]),
             Err(SignatureError::Untrusted(_))

@@ -155,7 +155,10 @@ pub fn read_disclosures(file: &Bytes) -> Result<Vec<DisclosureRow>, String> {
                 Status::parse(status.value(row)).ok_or_else(|| wrong("an unknown status"))?;
             let opening = match (salt.is_valid(row), bytes.is_valid(row)) {
                 (true, true) => Some(Opening {
-                    salt: salt.value(row).try_into().map_err(|_| wrong("a salt not 32 bytes long"))?,
+                    salt: salt
+                        .value(row)
+                        .try_into()
+                        .map_err(|_| wrong("a salt not 32 bytes long"))?,
                     content: Bytes::copy_from_slice(bytes.value(row)),
                 }),
                 (false, false) => None,

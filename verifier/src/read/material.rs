@@ -119,7 +119,8 @@ impl<'p> Reader<'p> {
     }
 
     fn context(&self) -> Part<Vec<ContextLeaf>> {
-        let rows: Vec<LeafRow> = self.table(layout::CONTEXT_LEAVES, "context", tables::read_leaves)?;
+        let rows: Vec<LeafRow> =
+            self.table(layout::CONTEXT_LEAVES, "context", tables::read_leaves)?;
         let mut context = Vec::with_capacity(rows.len());
         for row in rows {
             let path = layout::context_proof_path(row.index);
@@ -137,9 +138,8 @@ impl<'p> Reader<'p> {
             let name = path.trim_start_matches(layout::CHECKPOINTS);
             let wrong = |detail: &str| fail_at("checkpoints.malformed", path, detail);
             let size: u64 = name.parse().map_err(|_| wrong("its name is not the size"))?;
-            let tree_size = tree_size.ok_or_else(|| {
-                Stop::NotChecked("the parameters could not be read".to_owned())
-            })?;
+            let tree_size = tree_size
+                .ok_or_else(|| Stop::NotChecked("the parameters could not be read".to_owned()))?;
             let proof = format!("{}{size}-{tree_size}", layout::CONSISTENCY);
             let lines = self.text(&proof, "checkpoints.missing")?;
             let consistency = tlog::parse_hash_lines(lines)

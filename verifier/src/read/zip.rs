@@ -13,15 +13,13 @@ pub(super) fn read(path: &Path) -> Result<Package, PackageError> {
     let io = |source| PackageError::Io { path: shown.clone(), source };
     let wrong = |reason: String| PackageError::Zip { path: shown.clone(), reason };
     let file = BufReader::new(File::open(path).map_err(io)?);
-    let mut archive =
-        ::zip::ZipArchive::new(file).map_err(|error| wrong(error.to_string()))?;
+    let mut archive = ::zip::ZipArchive::new(file).map_err(|error| wrong(error.to_string()))?;
     if archive.has_duplicate_names() {
         // Tools disagree on which of the two counts.
         return Err(wrong("two entries have one name".to_owned()));
     }
     let names = archive.file_names_raw().filter_map(|name| std::str::from_utf8(name).ok());
-    let root = bag_root(names)
-        .ok_or_else(|| PackageError::NotABag { path: shown.clone() })?;
+    let root = bag_root(names).ok_or_else(|| PackageError::NotABag { path: shown.clone() })?;
     let mut package = Package { files: BTreeMap::new(), irregular: BTreeSet::new() };
     let mut budget = Budget::default();
     for at in 0..archive.len() {
@@ -54,5 +52,8 @@ pub(super) fn read(path: &Path) -> Result<Package, PackageError> {
 fn bag_root<'a>(names: impl Iterator<Item = &'a str>) -> Option<String> {
     let roots = names.filter_map(|name| name.strip_suffix(BAGIT));
     let roots = roots.filter(|root| root.is_empty() || root.ends_with('/'));
-    roots.min_by_key(|root| root.len()).filter(|root| root.matches('/').count() <= 1).map(str::to_owned)
+    roots
+        .min_by_key(|root| root.len())
+        .filter(|root| root.matches('/').count() <= 1)
+        .map(str::to_owned)
 }

@@ -1,0 +1,52 @@
+#!/usr/bin/env bash
+# Installs what the tests run besides Exhibit itself: npm packages into tests/peers/node_modules, by the lockfile, and
+# PyPI packages into a virtual environment outside the checkout, by tests/peers/requirements.txt. Does nothing when both
+# are there. What cannot be installed is told in one line, and the tests that need it fail; only when there is no network
+# they are skipped, which they say.
+set -u
+cd "$(dirname "$0")/../tests/peers"
+
+log=$(mktemp)
+trap 'rm -f "$log"' EXIT
+
+digest() { cat "$@" | sha256sum | cut -c1-16; }
+
+# missing WHAT OFFLINE-MARKER: the last command failed, and why stands in $log.
+missing() {
+  if grep -qE 'ENOTFOUND|EAI_AGAIN|ECONNREFUSED|ETIMEDOUT|ENETUNREACH|ECONNRESET|Failed to establish a new connection|Temporary failure in name resolution|Name or service not known|Network is unreachable|Could not find a version.*\(from versions: none\)' "$log"; then
+    mkdir -p "$(dirname "$2")"
+    : >"$2"
+    echo "peers: no network: $1 cannot be installed; the tests that need them will be SKIPPED" >&2
+  else
+    echo "peers: $1 cannot be installed, and the tests that need them will fail: $(grep -vE '^ *$|A complete log' "$log" | grep -iE 'err' | head -1)" >&2
+  fi
+}
+
+npm_packages() {
+  local stamp="node_modules/.installed-$(digest package.json package-lock.json)"
+  [ -e "$stamp" ] && return
+  echo "peers: installing npm packages"
+  if ! command -v npm >/dev/null 2>&1; then
+    echo "error: there is no npm (apt install npm)" >"$log"
+  elif npm ci --no-audit --no-fund --ignore-scripts --loglevel=error >"$log" 2>&1; then
+    : >"$stamp"
+    return
+  fi
+  missing "npm packages" node_modules/.offline
+}
+
+python_packages() {
+  local venv="$HOME/.cache/exhibit-venv-$(digest requirements.txt)"
+  [ -e "$venv/.installed" ] && return
+  echo "peers: installing PyPI packages"
+  if python3 -m venv --clear "$venv" >"$log" 2>&1 &&
+    "$venv/bin/pip" install --quiet --disable-pip-version-check --retries 2 --no-deps \
+      --requirement requirements.txt >"$log" 2>&1; then
+    : >"$venv/.installed"
+    return
+  fi
+  missing "PyPI packages" "$venv.offline"
+}
+
+npm_packages
+python_packages

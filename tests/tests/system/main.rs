@@ -1,0 +1,14 @@
+//! The whole system, as its users meet it: the `exhibit` command, real clients, real servers, stock tools.
+
+mod auth;
+mod bad_input;
+mod conformance;
+mod feed;
+mod guarded;
+mod kill9;
+mod log;
+mod mcp_sdk;
+mod package;
+mod policy_masking;
+mod recorders;
+mod sql;
