@@ -18,7 +18,7 @@ missing() {
     : >"$2"
     echo "peers: no network: $1 cannot be installed; the tests that need them will be SKIPPED" >&2
   else
-    echo "peers: $1 cannot be installed, and the tests that need them will fail: $(grep -vE '^ *$|A complete log' "$log" | grep -iE 'err' | head -1)" >&2
+    echo "peers: $1 cannot be installed, and the tests that need them will fail: $(grep -i error "$log" | head -2 | tr '\n' ' ' | cut -c1-300)" >&2
   fi
 }
 
@@ -26,6 +26,7 @@ npm_packages() {
   local stamp="node_modules/.installed-$(digest package.json package-lock.json)"
   [ -e "$stamp" ] && return
   echo "peers: installing npm packages"
+  rm -f node_modules/.offline
   if ! command -v npm >/dev/null 2>&1; then
     echo "error: there is no npm (apt install npm)" >"$log"
   elif npm ci --no-audit --no-fund --ignore-scripts --loglevel=error >"$log" 2>&1; then
@@ -39,6 +40,7 @@ python_packages() {
   local venv="$HOME/.cache/exhibit-venv-$(digest requirements.txt)"
   [ -e "$venv/.installed" ] && return
   echo "peers: installing PyPI packages"
+  rm -f "$venv.offline"
   if python3 -m venv --clear "$venv" >"$log" 2>&1 &&
     "$venv/bin/pip" install --quiet --disable-pip-version-check --retries 2 --no-deps \
       --requirement requirements.txt >"$log" 2>&1; then

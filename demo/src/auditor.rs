@@ -108,11 +108,7 @@ impl Auditor {
 impl Answer {
     /// A cell as text; null is empty.
     pub fn text(&self, row: usize, column: usize) -> String {
-        match self.rows.get(row).and_then(|row| row.get(column)) {
-            None | Some(Value::Null) => String::new(),
-            Some(Value::String(text)) => text.clone(),
-            Some(other) => other.to_string(),
-        }
+        self.rows.get(row).and_then(|row| row.get(column)).map(shown).unwrap_or_default()
     }
 
     /// A cell as a number; 0 when it is none.
@@ -122,6 +118,15 @@ impl Answer {
             .and_then(|row| row.get(column))
             .and_then(Value::as_u64)
             .unwrap_or_default()
+    }
+}
+
+/// A cell as text; null is empty.
+pub(crate) fn shown(value: &Value) -> String {
+    match value {
+        Value::Null => String::new(),
+        Value::String(text) => text.clone(),
+        other => other.to_string(),
     }
 }
 

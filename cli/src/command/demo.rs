@@ -59,13 +59,13 @@ impl Demo {
             return stack.run().await;
         }
         stack.stop().await;
-        ended.map_err(|error| failed(error.into()))
+        ended.map_err(|error| DemoError::from(error).into())
     }
 }
 
 async fn tell(setting: &Setting, page: &mut Page) -> Result<Told, Failure> {
     let Setting { shop, tokens, dir, .. } = setting;
-    ending::opening(page, setting).map_err(|error| failed(error.into()))?;
+    ending::opening(page, setting).map_err(DemoError::from)?;
     let from = rounded(jiff::RoundMode::Floor)?;
     let people = Tokens {
         alice: tokens["alice"].clone(),
@@ -74,26 +74,26 @@ async fn tell(setting: &Setting, page: &mut Page) -> Result<Told, Failure> {
         expired: setting.expired_token.clone(),
         elsewhere: setting.elsewhere_token.clone(),
     };
-    let performed = demo::perform(&setting.mcp_url(), &people).await.map_err(failed)?;
+    let performed = demo::perform(&setting.mcp_url(), &people).await?;
     let to = rounded(jiff::RoundMode::Ceil)?;
-    let counts = chapters::seen(page, &performed, shop).map_err(failed)?;
+    let counts = chapters::seen(page, &performed, shop)?;
 
     // Everything before `to` is in the log once something of later is. That comes by itself: a recorder seals.
-    let siem = Auditor::new(&setting.addresses.query, &tokens["siem"]).map_err(failed)?;
-    let pulled = siem.pull_until(to).await.map_err(failed)?;
-    let carol = Auditor::new(&setting.addresses.query, &tokens["carol"]).map_err(failed)?;
+    let siem = Auditor::new(&setting.addresses.query, &tokens["siem"])?;
+    let pulled = siem.pull_until(to).await?;
+    let carol = Auditor::new(&setting.addresses.query, &tokens["carol"])?;
     let values = shop.regulated_values();
     let folders = [setting.ledger_data(), setting.query_data()];
     let folders = folders.each_ref().map(PathBuf::as_path);
-    let kept = chapters::kept(page, &carol, &pulled, &values, &folders).await.map_err(failed)?;
-    chapters::asked(page, &carol).await.map_err(failed)?;
-    let leaf = chapters::proved(page, &carol, &setting.log).await.map_err(failed)?;
+    let kept = chapters::kept(page, &carol, &pulled, &values, &folders).await?;
+    chapters::asked(page, &carol).await?;
+    let leaf = chapters::proved(page, &carol, &setting.log).await?;
 
     let package = setting.package();
     export::fetch(carol.export(from, to), &package).await?;
     let trust = (setting.trust.as_path(), &evidence::Derivation as &dyn verifier::Rederive);
-    let tree_size = chapters::packaged(page, &package, trust, &values).map_err(failed)?;
-    chapters::tampered(page, &package, &dir.join("tampered"), trust).map_err(failed)?;
+    let tree_size = chapters::packaged(page, &package, trust, &values)?;
+    chapters::tampered(page, &package, &dir.join("tampered"), trust)?;
     Ok(Told { counts, kept, tree_size, period: (from, to), leaf })
 }
 
@@ -121,8 +121,10 @@ fn rounded(mode: jiff::RoundMode) -> Result<Timestamp, Failure> {
     Timestamp::now().round(round).map_err(|error| Failure::failed("clock", error))
 }
 
-fn failed(error: DemoError) -> Failure {
-    Failure::failed("demo_failed", format!("the demo stopped: {error}"))
+impl From<DemoError> for Failure {
+    fn from(error: DemoError) -> Self {
+        Failure::failed("demo_failed", format!("the demo stopped: {error}"))
+    }
 }
 
 /// On a terminal, unless NO_COLOR is set (no-color.org).

@@ -1,6 +1,8 @@
 //! A question in SQL, and the checkpoint that the answer stands under.
 
-use crate::auditor::Auditor;
+use serde_json::Value;
+
+use crate::auditor::{Auditor, shown};
 use crate::error::DemoError;
 use crate::page::{Cell, Page, Tone};
 
@@ -23,8 +25,8 @@ pub async fn asked(page: &mut Page, auditor: &Auditor) -> Result<(), DemoError> 
     }
     page.gap()?;
     let headers: Vec<&str> = answer.columns.iter().map(String::as_str).collect();
-    let row = |row: usize| (0..headers.len()).map(|column| Cell::from(answer.text(row, column)));
-    let rows: Vec<Vec<Cell>> = (0..answer.rows.len()).map(|number| row(number).collect()).collect();
+    let cells = |row: &Vec<Value>| row.iter().map(|value| Cell::from(shown(value))).collect();
+    let rows: Vec<Vec<Cell>> = answer.rows.iter().map(cells).collect();
     if rows.is_empty() {
         return Err(DemoError::Broken("the log knows of no blocked call".to_owned()));
     }

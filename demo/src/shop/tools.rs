@@ -147,7 +147,7 @@ mod tests {
         };
         let snapshot =
             Snapshot::build(SnapshotSource { policies: vec![permit], ..SnapshotSource::default() });
-        let masked = snapshot.unwrap().mask_for_caller(&answer.to_string().into_bytes().into());
+        let masked = snapshot.unwrap().mask_for_caller(&answer.to_string().into_bytes());
         let masked = String::from_utf8(masked.unwrap().bytes.to_vec()).unwrap();
         let values = tools.shop.regulated_values();
         assert_eq!(values.len(), 3 * rows.row_count + 1);

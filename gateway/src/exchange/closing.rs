@@ -66,21 +66,16 @@ impl Exchange {
                 request_event_id: self.request_event(),
                 by_disconnect: true,
             }),
-            Ending::StreamEnded => self.returned(Outcome::StreamEnded, 0, None),
-            Ending::Ambiguous(_) => self.returned(Outcome::Ambiguous, 0, None),
+            Ending::StreamEnded => self.returned(Outcome::StreamEnded, None),
+            Ending::Ambiguous(_) => self.returned(Outcome::Ambiguous, None),
             Ending::Unreachable(_) => self.denial(v1::Refusal::Unavailable, http_status),
             Ending::Withheld(refusal, _) => self.denial(*refusal, http_status),
             Ending::Replaced(_) | Ending::Unrecorded(_) => return None,
         })
     }
 
-    /// The event of a response; `http_status` 0 when there was none.
-    pub(super) fn returned(
-        &self,
-        outcome: Outcome,
-        http_status: u16,
-        inspected: Option<&Inspected>,
-    ) -> Kind {
+    /// The event of a response, or of the lack of one.
+    pub(super) fn returned(&self, outcome: Outcome, inspected: Option<&Inspected>) -> Kind {
         let error_code = match inspected.map(|inspected| &inspected.reply) {
             Some(Reply::Final { error_code, .. }) => *error_code,
             _ => 0,
@@ -89,7 +84,7 @@ impl Exchange {
             call: Some(self.call.clone()),
             outcome: outcome.into(),
             error_code,
-            http_status: u32::from(http_status),
+            http_status: u32::from(self.upstream_status),
             latency_ns: u64::try_from(self.began.elapsed().as_nanos()).unwrap_or(u64::MAX),
             size_class: size_class(inspected.map_or(0, |inspected| inspected.size_bytes)),
             masks: inspected.map(|inspected| inspected.masks.clone()).unwrap_or_default(),

@@ -63,6 +63,8 @@ struct Exchange {
     call: Call,
     /// The event of the request, once it is durable.
     request_event_id: Option<Id>,
+    /// HTTP status that the server answered with; 0 before.
+    upstream_status: u16,
     /// Its closing event was made.
     closed: bool,
 }
@@ -89,6 +91,7 @@ impl Exchange {
             session: None,
             call: Call::default(),
             request_event_id: None,
+            upstream_status: 0,
             closed: false,
             shared,
         }

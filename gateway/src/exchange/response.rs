@@ -36,6 +36,7 @@ impl Exchange {
         watch: Watch,
         caller: &mut Caller,
     ) -> Result<(), Ending> {
+        self.upstream_status = response.status().as_u16();
         let head = Head { status: response.status(), headers: response.headers().clone() };
         match headers::body_kind(&head.headers) {
             BodyKind::Events if head.status.is_success() => {
@@ -96,7 +97,7 @@ impl Exchange {
         if let Some((session, reason)) = &ended {
             drafts.push(self.session_closed(session, *reason));
         }
-        drafts.push(self.response(self.outcome(head.status, inspected), head.status, inspected));
+        drafts.push(self.response(self.outcome(head.status, inspected), inspected));
         if let Err(unrecorded) = self.close(drafts).await {
             return Err(self.unclosed(&unrecorded));
         }
@@ -109,13 +110,8 @@ impl Exchange {
     }
 
     /// The closing event with the response's bytes.
-    pub(super) fn response(
-        &self,
-        outcome: Outcome,
-        status: StatusCode,
-        inspected: &Inspected,
-    ) -> Draft {
-        let draft = self.draft(self.returned(outcome, status.as_u16(), Some(inspected)));
+    pub(super) fn response(&self, outcome: Outcome, inspected: &Inspected) -> Draft {
+        let draft = self.draft(self.returned(outcome, Some(inspected)));
         if inspected.record.is_empty() {
             return draft;
         }

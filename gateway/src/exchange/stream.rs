@@ -18,7 +18,7 @@ use crate::inventory::Observation;
 use crate::message::Reply;
 use crate::record::Unrecorded;
 use crate::route::Route;
-use crate::sse::{Piece, Splitter};
+use crate::sse::{Piece, Splitter, TooLarge};
 
 /// What field names and line ends add to a message of the largest size.
 const FRAMING_BYTES: usize = 64 * 1024;
@@ -39,6 +39,26 @@ struct Batch {
     closes: bool,
 }
 
+/// What has come of a stream.
+struct Incoming {
+    splitter: Splitter,
+    /// Nothing more will come.
+    ended: bool,
+    /// Events had ids, so the client can ask for what it missed.
+    resumable: bool,
+}
+
+impl Incoming {
+    fn next_piece(&mut self) -> Result<Option<Piece>, TooLarge> {
+        let mut piece = self.splitter.next_piece()?;
+        if piece.is_none() && self.ended {
+            piece = self.splitter.rest();
+        }
+        self.resumable |= piece.as_ref().is_some_and(|piece| piece.id.is_some());
+        Ok(piece)
+    }
+}
+
 impl Exchange {
     pub(super) async fn relay_stream(
         &mut self,
@@ -57,13 +77,13 @@ impl Exchange {
             self.shared.sessions.extend(opened);
         }
         caller.begin(head.status, headers::returned(&head.headers));
-        let mut splitter = Splitter::new(proto::MAX_MESSAGE_BYTES + FRAMING_BYTES);
-        let mut resumable = false;
+        let splitter = Splitter::new(proto::MAX_MESSAGE_BYTES + FRAMING_BYTES);
+        let mut incoming = Incoming { splitter, ended: false, resumable: false };
         loop {
             let chunk = match watch.over(response.chunk(), caller).await? {
                 Ok(chunk) => chunk,
                 // A client of a resumable stream comes again, as it would without a gateway in between.
-                Err(_) if resumable && !self.is_modern() => return self.stream_ended(),
+                Err(_) if incoming.resumable && !self.is_modern() => return self.stream_ended(),
                 Err(error) if self.is_listening() => {
                     tracing::debug!(error = %upstream_reason(error), "a listening stream broke");
                     return self.stream_ended();
@@ -74,13 +94,12 @@ impl Exchange {
                 }
                 Err(error) => return Err(lost(error)),
             };
-            let ended = chunk.is_none();
-            if let Some(chunk) = chunk {
-                splitter.push(&chunk);
+            match chunk {
+                Some(chunk) => incoming.splitter.push(&chunk),
+                None => incoming.ended = true,
             }
-            self.pass(route, &head, &mut splitter, ended, &mut watch, caller, &mut resumable)
-                .await?;
-            if ended {
+            self.pass(route, &mut incoming, &mut watch, caller).await?;
+            if incoming.ended {
                 return self.stream_ended();
             }
         }
@@ -100,44 +119,37 @@ impl Exchange {
     }
 
     /// Records and releases every piece that is complete.
-    #[allow(clippy::too_many_arguments, reason = "the parts of one loop, borrowed apart")]
     async fn pass(
         &mut self,
         route: &Route,
-        head: &Head,
-        splitter: &mut Splitter,
-        ended: bool,
+        incoming: &mut Incoming,
         watch: &mut Watch,
         caller: &mut Caller,
-        resumable: &mut bool,
     ) -> Result<(), Ending> {
         let mut batch = Batch::default();
-        loop {
-            let mut piece = splitter
-                .next_piece()
-                .map_err(|error| Ending::Withheld(v1::Refusal::TooLarge, error.to_string()))?;
-            if piece.is_none() && ended {
-                piece = splitter.rest();
+        let fault = loop {
+            let piece = match incoming.next_piece() {
+                Ok(Some(piece)) => piece,
+                Ok(None) => break Ok(()),
+                Err(error) => {
+                    break Err(Ending::Withheld(v1::Refusal::TooLarge, error.to_string()));
+                }
+            };
+            if let Err(ending) = self.take(route, piece, &mut batch).await {
+                break Err(ending);
             }
-            let Some(piece) = piece else { break };
-            *resumable |= piece.id.is_some();
-            self.take(route, head, piece, &mut batch).await?;
             let full = batch.drafts.len() >= BATCH || batch.size_bytes >= BATCH_BYTES;
             if batch.drafts.is_empty() || full {
                 self.flush(std::mem::take(&mut batch), watch, caller).await?;
             }
-        }
-        self.flush(batch, watch, caller).await
+        };
+        // What came before a fault is sound, and may hold the response.
+        self.flush(batch, watch, caller).await?;
+        fault
     }
 
     /// Takes one piece into the batch.
-    async fn take(
-        &mut self,
-        route: &Route,
-        head: &Head,
-        piece: Piece,
-        batch: &mut Batch,
-    ) -> Result<(), Ending> {
+    async fn take(&mut self, route: &Route, piece: Piece, batch: &mut Batch) -> Result<(), Ending> {
         let Some(data) = piece.data.clone() else {
             batch.releases.push(piece.raw);
             return Ok(());
@@ -148,7 +160,7 @@ impl Exchange {
         let inspected = inspected.map_err(|error| withheld(&error.to_string()))?;
         let replayed = mark.is_some_and(|mark| self.shared.sessions.was_seen(&mark));
         if !replayed {
-            self.record_piece(route, head, &data, &inspected, batch);
+            self.record_piece(route, &data, &inspected, batch);
             batch.marks.extend(mark);
         }
         self.remember_question(route, &inspected.reply);
@@ -164,7 +176,6 @@ impl Exchange {
     fn record_piece(
         &mut self,
         route: &Route,
-        head: &Head,
         data: &Bytes,
         inspected: &Inspected,
         batch: &mut Batch,
@@ -173,7 +184,7 @@ impl Exchange {
         if let Some(outcome) = outcome {
             batch.observation = self.observation(route, data, &inspected.reply);
             batch.drafts.extend(self.observing(batch.observation.as_ref()));
-            batch.drafts.push(self.response(outcome, head.status, inspected));
+            batch.drafts.push(self.response(outcome, inspected));
             batch.closes = true;
             self.closed = true;
             return;

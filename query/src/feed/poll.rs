@@ -64,7 +64,7 @@ pub(crate) async fn poll(
         link.push_str("&format=raw");
     }
     let has_more = page.next < size;
-    respond(&parts, &archive, page, Envelope { next: Some((next, link)), resume: None, has_more })
+    respond(&parts, &archive, page, &Envelope { next: Some((next, link)), resume: None, has_more })
 }
 
 #[derive(Debug, Deserialize)]
@@ -116,7 +116,7 @@ pub(crate) async fn finite(
         (position.clone(), link)
     });
     let resume = (!has_more).then_some(position);
-    respond(&parts, &archive, page, Envelope { next, resume, has_more })
+    respond(&parts, &archive, page, &Envelope { next, resume, has_more })
 }
 
 /// Query parameters, with an error of ours.
@@ -196,7 +196,7 @@ fn respond(
     request: &Parts,
     archive: &Archive,
     page: Page,
-    envelope: Envelope,
+    envelope: &Envelope,
 ) -> Result<Response, DoorError> {
     let (checkpoint, note) = archive.checkpoint();
     let is_ndjson = request.headers.get_all(ACCEPT).iter().any(|accept| {

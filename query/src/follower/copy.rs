@@ -21,6 +21,7 @@ use super::view::View;
 use crate::config::Limits;
 use crate::rows::RowError;
 use crate::rows::columns::Row;
+use crate::rows::segment::Segment;
 use crate::rows::store::Store;
 
 #[derive(Debug)]
@@ -212,7 +213,7 @@ fn resume(
 
 /// Removes what a crash left beyond the state.
 fn remove_strangers(dir: &Path, store: &Store) -> Result<(), RowError> {
-    let known: HashSet<_> = store.segments().flat_map(|segment| segment.file_names()).collect();
+    let known: HashSet<_> = store.segments().flat_map(Segment::file_names).collect();
     for file in fs::read_dir(dir).map_err(RowError::io(dir))? {
         let file = file.map_err(RowError::io(dir))?;
         if !known.contains(file.file_name().as_os_str()) {

@@ -6,7 +6,6 @@ use std::sync::Arc;
 
 use arrow::array::{AsArray, RecordBatch};
 use arrow::datatypes::TimestampNanosecondType;
-use bytes::Bytes;
 
 use super::RowError;
 use super::chunk::Chunk;
@@ -95,14 +94,6 @@ impl Part {
             }
         }
         Ok(None)
-    }
-
-    /// The leaf whose event has this id.
-    pub(crate) fn find_event(&self, event_id: &Bytes) -> Result<Option<u64>, RowError> {
-        match self {
-            Self::Hot(chunk) => Ok(chunk.find_event(event_id)),
-            Self::Sealed(segment) => segment.find_event(event_id),
-        }
     }
 }
 

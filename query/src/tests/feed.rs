@@ -40,7 +40,7 @@ fn access() -> Kind {
 #[tokio::test]
 async fn polling_yields_each_event_once_in_order() {
     let mut log = TestLog::of_exchanges(20);
-    let mut node = Node::start(&log, Limits { segment_rows: 40, ..Limits::default() });
+    let mut node = Node::start(&log, &Limits { segment_rows: 40, ..Limits::default() });
     let mut seen = Vec::new();
     let mut path = "/v1/events/poll?limit=7&wait=0".to_owned();
     loop {
@@ -67,7 +67,7 @@ async fn polling_yields_each_event_once_in_order() {
 #[tokio::test]
 async fn a_poll_wakes_for_news_and_not_for_records_of_polls() {
     let mut log = TestLog::of_exchanges(2);
-    let mut node = Node::start(&log, Limits::default());
+    let mut node = Node::start(&log, &Limits::default());
     let first = node.get("siem", "/v1/events/poll?wait=0").await;
     let waiting = next(&first).unwrap().replace("wait=0", "wait=30");
     let began = Instant::now();
@@ -105,7 +105,7 @@ async fn a_poll_wakes_for_news_and_not_for_records_of_polls() {
 #[tokio::test]
 async fn a_listing_is_finite() {
     let log = TestLog::of_exchanges(10);
-    let node = Node::start(&log, Limits { segment_rows: 16, ..Limits::default() });
+    let node = Node::start(&log, &Limits { segment_rows: 16, ..Limits::default() });
     let mut seen = Vec::new();
     let mut path =
         "/v1/events?since=2026-07-28T09:00:10Z&until=2026-07-28T09:00:40Z&limit=11".to_owned();
@@ -148,7 +148,7 @@ async fn a_listing_is_finite() {
 #[tokio::test]
 async fn readers_get_what_their_role_may_see() {
     let log = TestLog::of_exchanges(3);
-    let node = Node::start(&log, Limits::default());
+    let node = Node::start(&log, &Limits::default());
     for format in ["ocsf", "raw"] {
         let siem = node.get("siem", &format!("/v1/events?format={format}")).await.text();
         assert!(!siem.contains("message-") && !siem.contains("MESSAGE"), "{format}");
@@ -170,8 +170,10 @@ async fn readers_get_what_their_role_may_see() {
 
 #[tokio::test]
 async fn bad_parameters_have_codes() {
-    let node =
-        Node::start(&TestLog::of_exchanges(2), Limits { feed_concurrency: 0, ..Limits::default() });
+    let node = Node::start(
+        &TestLog::of_exchanges(2),
+        &Limits { feed_concurrency: 0, ..Limits::default() },
+    );
     for (path, status, code) in [
         ("/v1/events?cursor=nonsense", 400, "feed_bad_cursor"),
         ("/v1/events?cursor=AQAAAAAAAAAAAAAAAAAAAAA", 400, "feed_bad_cursor"),
@@ -194,7 +196,7 @@ async fn bad_parameters_have_codes() {
 #[tokio::test]
 async fn deliveries_are_recorded_once_per_interval_with_their_range() {
     let log = TestLog::of_exchanges(4);
-    let node = Node::start(&log, Limits::default());
+    let node = Node::start(&log, &Limits::default());
     let mut path = "/v1/events/poll?limit=6&wait=0".to_owned();
     for _ in 0..3 {
         path = next(&node.get("siem", &path).await).unwrap();
@@ -220,7 +222,7 @@ async fn deliveries_are_recorded_once_per_interval_with_their_range() {
 #[tokio::test]
 async fn the_stream_resumes_by_last_event_id() {
     let mut log = TestLog::of_exchanges(3);
-    let mut node = Node::start(&log, Limits::default());
+    let mut node = Node::start(&log, &Limits::default());
     let token = machine("siem").token(URL).unwrap();
     let open = |last: Option<String>| {
         let mut request = Request::get("/v1/events/stream")

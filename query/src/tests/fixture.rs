@@ -298,7 +298,7 @@ pub(crate) struct Node {
     pub(crate) notebook: Arc<Notebook>,
     pub(crate) feeding: tokio::sync::watch::Sender<Option<Arc<View>>>,
     pub(crate) copy: LocalCopy,
-    _dir: TempDir,
+    pub(crate) _dir: TempDir,
 }
 
 pub(crate) fn machine(role: &str) -> MachineKey {
@@ -308,9 +308,9 @@ pub(crate) fn machine(role: &str) -> MachineKey {
 }
 
 impl Node {
-    pub(crate) fn start(log: &TestLog, limits: Limits) -> Self {
+    pub(crate) fn start(log: &TestLog, limits: &Limits) -> Self {
         let dir = tempfile::tempdir().unwrap();
-        let mut copy = open(&dir, &limits);
+        let mut copy = open(&dir, limits);
         let view = follow(&mut copy, log, 17);
         let (feeding, following) = Following::given(Some(view));
         let machines = ["auditor", "compliance", "siem", "admin", "approver", "follower"];
@@ -323,7 +323,7 @@ impl Node {
         let notebook = Arc::new(Notebook::default());
         let doors = Doors::new(Inner {
             following,
-            engine: Engine::start(&limits, &dir.path().join("spill")).unwrap(),
+            engine: Engine::start(limits, &dir.path().join("spill")).unwrap(),
             verifier: Verifier::new(identity).unwrap(),
             journal: Arc::clone(&notebook) as Arc<dyn Journal>,
             public_url: URL.into(),
@@ -375,7 +375,11 @@ pub(crate) struct Answer {
 impl Answer {
     pub(crate) async fn of(response: Response<Body>) -> Self {
         let (parts, body) = response.into_parts();
-        let body = body.collect().await.map(|body| body.to_bytes()).map_err(|e| e.to_string());
+        let body = body
+            .collect()
+            .await
+            .map(http_body_util::Collected::to_bytes)
+            .map_err(|e| e.to_string());
         Self { status: parts.status.as_u16(), headers: parts.headers, body }
     }
 

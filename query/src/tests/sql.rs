@@ -21,7 +21,7 @@ const CSV: &str = "text/csv";
 const NDJSON: &str = "application/x-ndjson";
 const ARROW: &str = "application/vnd.apache.arrow.stream";
 
-fn node(limits: Limits) -> Node {
+fn node(limits: &Limits) -> Node {
     Node::start(&TestLog::of_exchanges(20), limits)
 }
 
@@ -39,7 +39,7 @@ fn last_result(node: &Node) -> (Door, Outcome, String, u64) {
 #[tokio::test]
 async fn an_answer_names_its_checkpoint_and_is_recorded_first() {
     let log = TestLog::of_exchanges(20);
-    let node = Node::start(&log, bounded());
+    let node = Node::start(&log, &bounded());
     let answer = node.sql("auditor", JSON, "SELECT leaf_index, kind FROM events LIMIT 2").await;
     assert_eq!(answer.status, 200, "{}", answer.text());
     let body = answer.json();
@@ -61,7 +61,7 @@ async fn an_answer_names_its_checkpoint_and_is_recorded_first() {
 
 #[tokio::test]
 async fn what_cannot_be_recorded_is_not_answered() {
-    let node = node(bounded());
+    let node = node(&bounded());
     *node.notebook.is_broken.lock().unwrap() = true;
     for sql in ["SELECT 1", "DROP TABLE events"] {
         let answer = node.sql("auditor", JSON, sql).await;
@@ -75,7 +75,7 @@ async fn what_cannot_be_recorded_is_not_answered() {
 
 #[tokio::test]
 async fn strangers_and_other_roles_are_turned_away() {
-    let node = node(bounded());
+    let node = node(&bounded());
     for role in ["siem", "approver", "follower"] {
         let answer = node.sql(role, JSON, "SELECT 1").await;
         assert_eq!((answer.status, answer.code().as_str()), (403, "role_required"), "{role}");
@@ -104,7 +104,7 @@ async fn strangers_and_other_roles_are_turned_away() {
 
 #[tokio::test]
 async fn refusals_have_codes_and_are_recorded() {
-    let node = node(bounded());
+    let node = node(&bounded());
     for (sql, code) in [
         ("INSERT INTO events VALUES (1)", "sql_not_read_only"),
         ("SET datafusion.execution.batch_size = 1", "sql_not_read_only"),
@@ -173,7 +173,7 @@ const RUNAWAYS: &[&str] = &[
 
 #[tokio::test]
 async fn runaway_queries_end_in_time_and_give_their_turn_back() {
-    let node = node(Limits { sql_concurrency: 1, ..bounded() });
+    let node = node(&Limits { sql_concurrency: 1, ..bounded() });
     for sql in RUNAWAYS {
         for accept in [JSON, CSV] {
             let began = Instant::now();
@@ -190,7 +190,7 @@ async fn runaway_queries_end_in_time_and_give_their_turn_back() {
 
 #[tokio::test]
 async fn a_reader_who_leaves_ends_the_query() {
-    let node = node(Limits { sql_concurrency: 1, sql_timeout_seconds: 600, ..bounded() });
+    let node = node(&Limits { sql_concurrency: 1, sql_timeout_seconds: 600, ..bounded() });
     for sql in RUNAWAYS {
         let left = tokio::time::timeout(Duration::from_millis(300), node.sql("auditor", JSON, sql));
         assert!(left.await.is_err(), "{sql}");
@@ -208,7 +208,7 @@ async fn rows_bytes_and_memory_are_bounded() {
         sql_spill_mib: 0,
         ..Limits::default()
     };
-    let node = node(limits);
+    let node = node(&limits);
     let rows = "SELECT value FROM generate_series(1, 20000)";
     let wide = "SELECT value, md5(CAST(value AS TEXT)) || md5(CAST(value + 1 AS TEXT)) || md5(CAST(value + 2 AS TEXT)) || md5(CAST(value + 3 AS TEXT)) AS w FROM generate_series(1, 9999)";
     for (sql, code) in [(rows, "sql_too_many_rows"), (wide, "sql_result_too_large")] {
@@ -235,7 +235,7 @@ async fn rows_bytes_and_memory_are_bounded() {
 
 #[tokio::test]
 async fn deep_statements_do_not_overflow_the_stack() {
-    let node = node(Limits::default());
+    let node = node(&Limits::default());
     for sql in [
         format!("SELECT 1{}", "+1".repeat(1000)),
         format!("SELECT * FROM events WHERE {} leaf_index = 1", "leaf_index = 2 OR ".repeat(450)),
@@ -250,7 +250,7 @@ async fn deep_statements_do_not_overflow_the_stack() {
 #[tokio::test]
 async fn invisible_slots_are_absent_whatever_is_asked() {
     let log = TestLog::of_exchanges(20);
-    let node = Node::start(&log, bounded());
+    let node = Node::start(&log, &bounded());
     let questions = [
         "SELECT * FROM events",
         "SELECT message, arguments, foreign_name, resource_uri FROM events",
@@ -289,7 +289,7 @@ async fn invisible_slots_are_absent_whatever_is_asked() {
 #[tokio::test]
 async fn inclusion_proofs_verify() {
     let log = TestLog::of_exchanges(60);
-    let node = Node::start(&log, bounded());
+    let node = Node::start(&log, &bounded());
     let sql =
         "SELECT leaf_index, inclusion_proof(leaf_index) FROM events WHERE leaf_index % 37 = 0";
     let answer = node.sql("compliance", JSON, sql).await.json();
@@ -316,7 +316,7 @@ async fn inclusion_proofs_verify() {
 
 #[tokio::test]
 async fn all_forms_agree() {
-    let node = node(bounded());
+    let node = node(&bounded());
     let sql = "SELECT leaf_index, kind, recorded_at, subject, evaluation_error, latency_ns FROM events ORDER BY leaf_index";
     let whole = node.sql("auditor", JSON, sql).await.json();
     let rows = whole["rows"].as_array().unwrap();
@@ -372,7 +372,7 @@ async fn all_forms_agree() {
 
 #[tokio::test]
 async fn a_node_that_stopped_says_why() {
-    let mut node = node(bounded());
+    let mut node = node(&bounded());
     let ready =
         Answer::of(node.send(Request::get("/readyz").body(Body::empty()).unwrap()).await).await;
     assert_eq!(ready.status, 200);

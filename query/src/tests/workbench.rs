@@ -19,7 +19,7 @@ const QUERIES: &[&str] = &[
 #[tokio::test]
 async fn workbench_and_service_agree() {
     let log = TestLog::of_exchanges(30);
-    let node = Node::start(&log, Limits { segment_rows: 40, ..Limits::default() });
+    let node = Node::start(&log, &Limits { segment_rows: 40, ..Limits::default() });
     let workbench = Workbench::new(log.leaves(0..log.len()), log.openings()).unwrap();
     for sql in QUERIES {
         let table = workbench.query(sql).await.unwrap();

@@ -66,8 +66,8 @@ async fn score(node: &Node, url: &str, out: &Path) -> Result<Vec<String>> {
     for entry in std::fs::read_dir(out)? {
         let folder = entry?;
         let name = folder.file_name().to_string_lossy().into_owned();
-        // server-<scenario>-<year>-<month>-…
-        let scenario = name.strip_prefix("server-").and_then(|rest| rest.rsplitn(6, '-').nth(5));
+        // server-<scenario>-<year>-<month>-<day>T<hour>-<minute>-<second>-<ms>Z
+        let scenario = name.strip_prefix("server-").and_then(|rest| rest.rsplitn(7, '-').nth(6));
         let scenario = scenario.with_context(|| format!("{name} is no scenario's folder"))?;
         let checks: Value =
             serde_json::from_slice(&std::fs::read(folder.path().join("checks.json"))?)?;

@@ -36,12 +36,7 @@ fn no_acknowledged_event_is_lost_or_doubled() -> Result<()> {
         let mut checkpoints = Vec::new();
         for kill in 0..KILLS {
             // After some more events, and then at any moment of whatever the ledger does just then.
-            let target = load.count() + random.below(400);
-            let what = format!("the load goes on after kill {kill}");
-            let reached = until(&what, Duration::from_secs(30), || async {
-                Ok((load.count() >= target).then_some(()))
-            });
-            reached.await?;
+            load.goes_on(kill, 1 + random.below(400)).await?;
             checkpoints.push(system.checkpoint().await?);
             tokio::time::sleep(Duration::from_micros(random.below(30_000))).await;
             system.kill("ledger")?;
@@ -53,6 +48,7 @@ fn no_acknowledged_event_is_lost_or_doubled() -> Result<()> {
             }
             system.start_part("ledger").await?;
         }
+        load.goes_on(KILLS, 100).await?;
         let acknowledged = load.stop().await?;
         println!("{KILLS} kills, {} events acknowledged", acknowledged.len());
         ensure!(acknowledged.len() > 500, "only {} events were acknowledged", acknowledged.len());
@@ -194,6 +190,16 @@ impl Load {
             recorders.push(recorder);
         }
         Ok(Self { recorders, callers, acknowledged, stop })
+    }
+
+    /// Waits until so many more events are acknowledged.
+    async fn goes_on(&self, kills: u32, more: u64) -> Result<()> {
+        let target = self.count() + more;
+        let what = format!("the load goes on after {kills} kills");
+        until(&what, Duration::from_secs(30), || async {
+            Ok((self.count() >= target).then_some(()))
+        })
+        .await
     }
 
     fn count(&self) -> u64 {

@@ -3,6 +3,7 @@
 mod auth;
 mod bad_input;
 mod conformance;
+mod demo;
 mod feed;
 mod guarded;
 mod kill9;

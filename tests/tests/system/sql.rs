@@ -31,13 +31,13 @@ fn what_would_write_or_run_away_is_refused_with_a_code() -> Result<()> {
             ("DROP TABLE events", 400, "sql_not_read_only"),
             ("CREATE TABLE copy AS SELECT * FROM events", 400, "sql_not_read_only"),
             ("SET datafusion.execution.batch_size = 1", 400, "sql_not_read_only"),
-            (&copy, 400, "sql_not_read_only"),
-            (&external, 400, "sql_not_read_only"),
+            (copy.as_str(), 400, "sql_not_read_only"),
+            (external.as_str(), 400, "sql_not_read_only"),
             ("SELECT 1; SELECT 2", 400, "sql_more_than_one_statement"),
             ("SELECT 1; DROP TABLE events", 400, "sql_more_than_one_statement"),
             ("SELEC 1", 400, "sql_syntax"),
             ("SELECT no_such_column FROM events", 400, "sql_invalid"),
-            (&file, 400, "sql_invalid"),
+            (file.as_str(), 400, "sql_invalid"),
             ("SELECT * FROM range(10000)", 422, "sql_too_many_rows"),
         ];
         for (statement, status, code) in refused {

@@ -10,7 +10,6 @@ use serde::Serialize;
 use tlog::VerifyingKey;
 use tokio::net::TcpListener;
 
-use super::failed;
 use crate::command::keygen::write_key;
 use crate::config::Config;
 use crate::failure::{self, Failure};
@@ -71,8 +70,8 @@ impl Setting {
             issuer: url(&issuer_port)?,
             shop: url(&shop_port)?,
         };
-        let issuer = Issuer::new(addresses.issuer.as_str()).map_err(failed)?;
-        let shop = Shop::new().map_err(failed)?;
+        let issuer = Issuer::new(addresses.issuer.as_str())?;
+        let shop = Shop::new()?;
         outside(issuer_port, issuer.router());
         outside(shop_port, shop.router());
 
