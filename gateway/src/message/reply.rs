@@ -36,7 +36,7 @@ impl Reply {
         if let Some(method) = root.get("method") {
             return Reply::Call(id.zip(method.as_str().map(Cow::into_owned)));
         }
-        if let Some(error) = root.get("error") {
+        if let Some(error) = root.get("error").filter(|error| error.kind() == Kind::Object) {
             return Reply::Final { id, outcome: Outcome::ProtocolError, error_code: code(error) };
         }
         match root.get("result") {
@@ -82,11 +82,10 @@ mod tests {
         );
         assert_eq!(of(r#"{"id":1,"error":{"code":-32601}}"#), done(Outcome::ProtocolError, -32601));
         assert_eq!(of(r#"{"id":1,"error":{"code":99999999999}}"#), done(Outcome::ProtocolError, 0));
-        assert_eq!(of(r#"{"id":1,"error":"x"}"#), done(Outcome::ProtocolError, 0));
         let asked = Reply::Call(id.map(|id| (id, "roots/list".to_owned())));
         assert_eq!(of(r#"{"id":1,"method":"roots/list"}"#), asked);
         assert_eq!(of(r#"{"method":"notifications/progress"}"#), Reply::Call(None));
-        for foreign in ["[]", "3", "{}", r#"{"id":1}"#] {
+        for foreign in ["[]", "3", "{}", r#"{"id":1}"#, r#"{"error":"invalid_token"}"#] {
             assert_eq!(of(foreign), Reply::Foreign, "{foreign}");
         }
     }
