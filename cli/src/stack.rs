@@ -68,13 +68,14 @@ impl Stack {
             let router = serve::with_metrics(ledger.router(), metrics.clone());
             self.ledger = Some(serve_on(listener, router, ledger));
         }
+        let evidence = config.evidence;
         if let Some(config) = config.query {
             let listener = listen(listeners.query, config.listen).await?;
             let query = Query::start(config)
                 .await
                 .map_err(|error| Failure::unusable("query_start", error))?;
             let mut router = query.router();
-            if let Some(EvidenceConfig { package_key_file, work_dir }) = config.evidence {
+            if let Some(EvidenceConfig { package_key_file, work_dir }) = evidence {
                 let signer = read_key(&package_key_file)?;
                 std::fs::create_dir_all(&work_dir)
                     .map_err(|error| crate::failure::file(&work_dir, &error))?;

@@ -1,5 +1,6 @@
 //! The one place that asks the policy: mask, facts, decision input, verdict, in this order.
 
+use std::borrow::Cow;
 use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
@@ -102,7 +103,7 @@ fn input(
 ) -> Result<DecisionInput, Unjudged> {
     let document = if masked.is_empty() { None } else { Some(Document::parse(masked)?) };
     let root = document.as_ref().map(Document::root);
-    let text = |node: Option<Node<'_>>| node.and_then(Node::as_str).map(|text| text.into_owned());
+    let text = |node: Option<Node<'_>>| node.and_then(Node::as_str).map(Cow::into_owned);
     let method = question.method.clone().or_else(|| text(root?.get("method"))).unwrap_or_default();
     let named = root.and_then(|root| root.get("params")).zip(name_member(&method));
     let name = named.and_then(|(node, member)| text(node.get(member)));

@@ -155,10 +155,7 @@ impl Log {
 async fn persist(recorder: Recorder, drafts: Vec<Draft>) -> Result<(), RecordError> {
     let deadline = Instant::now() + PERSISTENCE;
     loop {
-        let error = match recorder.record_all(drafts.clone()).await {
-            Ok(_) => return Ok(()),
-            Err(error) => error,
-        };
+        let Err(error) = recorder.record_all(drafts.clone()).await else { return Ok(()) };
         let not_in_the_log =
             matches!(error, RecordError::Overloaded | RecordError::Unverified { .. });
         if not_in_the_log && Instant::now() < deadline {

@@ -20,7 +20,7 @@ const MIN_INTERVAL: Duration = Duration::from_millis(200);
 
 /// A published checkpoint.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Published {
+pub(crate) struct Published {
     /// What it says.
     pub checkpoint: Checkpoint,
     /// The signed note, verbatim.

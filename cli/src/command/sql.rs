@@ -63,7 +63,7 @@ fn print_table(answer: &Value) {
     let columns = answer["columns"].as_array().cloned().unwrap_or_default();
     let rows = answer["rows"].as_array().cloned().unwrap_or_default();
     let mut table = Table::new();
-    table.load_preset(presets::NOTHING);
+    table.load_style(presets::NOTHING);
     table.set_header(columns.iter().map(column_name));
     for row in &rows {
         table.add_row(row.as_array().into_iter().flatten().map(cell));

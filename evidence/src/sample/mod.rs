@@ -18,7 +18,7 @@ use crate::criteria::{Mapping, UnknownCriterion};
 use crate::derive::EXHIBIT_VERSION;
 
 /// Most rows of a sample.
-pub const MAX_SAMPLE: usize = 10_000;
+pub(crate) const MAX_SAMPLE: usize = 10_000;
 
 /// A sample that was written.
 #[derive(Debug, Clone, PartialEq, Eq)]

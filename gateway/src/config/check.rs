@@ -40,7 +40,7 @@ pub(crate) fn check(config: &GatewayConfig) -> Result<Settings, Vec<String>> {
         Hosts::new(config.listen, public.as_ref(), &config.allowed_hosts, &config.allowed_origins)
             .map_err(|mut found| problems.append(&mut found));
     let verifier = Verifier::new(config.identity.clone()).map_err(|error| {
-        problems.extend(error.problems.into_iter().map(|line| format!("identity.{line}")))
+        problems.extend(error.problems.into_iter().map(|line| format!("identity.{line}")));
     });
     let routes = routes(config, public.as_ref(), &mut problems);
     let snapshot = snapshot(config, &mut problems);

@@ -83,7 +83,7 @@ impl Store for RocksStore {
 
         let mut options = WriteOptions::default();
         options.set_sync(true);
-        self.db.write_opt(&writes, &options).map_err(|error| engine_error(&self.path, &error))
+        self.db.write_opt(writes, &options).map_err(|error| engine_error(&self.path, &error))
     }
 
     fn entries(
