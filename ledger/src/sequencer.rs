@@ -160,6 +160,11 @@ impl Sequencer {
         Ok(receiver)
     }
 
+    /// Takes nothing more; what waits is still committed.
+    pub(crate) fn close(&self) {
+        self.budget.close();
+    }
+
     /// The durable tree, as it grows.
     pub(crate) fn head(&self) -> watch::Receiver<TreeHead> {
         self.head.clone()

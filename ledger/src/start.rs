@@ -171,9 +171,11 @@ impl Ledger {
         }
     }
 
-    /// Records the stop, and waits until it is published.
+    /// Records the stop, takes nothing more, and waits until the stop is published.
     pub async fn stop(self) {
-        if self.doors.own.stop().await.is_ok() {
+        let recorded = self.doors.own.stop().await;
+        self.doors.sequencer.close();
+        if recorded.is_ok() {
             let size = self.doors.sequencer.head().borrow().size;
             let mut published = self.doors.published.clone();
             let all = published.wait_for(|published| published.checkpoint.size >= size);

@@ -39,7 +39,7 @@ struct Running {
     cancel: CancellationToken,
     tasks: Mutex<Vec<JoinHandle<()>>>,
     /// Held as long as the node runs: two writers would ruin the copy.
-    _lock: File,
+    lock: Mutex<Option<File>>,
 }
 
 /// Why a query node did not start.
@@ -121,7 +121,7 @@ impl Query {
             waiting: Arc::new(Semaphore::new(config.limits.feed_concurrency)),
         });
         tasks.push(tokio::spawn(keep_house(doors.clone(), cancel.clone())));
-        let running = Running { cancel, tasks: Mutex::new(tasks), _lock: lock };
+        let running = Running { cancel, tasks: Mutex::new(tasks), lock: Mutex::new(Some(lock)) };
         Ok(Self { doors, recorder, running: Arc::new(running) })
     }
 
@@ -191,6 +191,7 @@ impl Query {
         }
         self.doors.deliveries.flush(self.doors.journal.as_ref(), true).await;
         self.recorder.stop(true).await;
+        self.running.lock.lock().unwrap_or_else(PoisonError::into_inner).take();
     }
 }
 

@@ -347,6 +347,23 @@ impl System {
         let log = vkey("log");
         let reader = vkey("query");
         let limits = &plan.query_limits;
+        // A gateway that guards nothing has no table.
+        let gateway = match servers.as_str() {
+            "" => String::new(),
+            servers => format!(
+                r#"
+[gateway]
+listen = "127.0.0.1:{gateway_port}"
+public_url = "{gateway}"
+ledger = "{ledger}"
+log_vkey = "{log}"
+recorder_key_file = "keys/gateway.key"
+policy_dir = "policies"
+{gateway_identity}[gateway.limits]
+record_wait_ms = 2000
+{servers}"#
+            ),
+        };
         format!(
             r#"[ledger]
 listen = "127.0.0.1:{ledger_port}"
@@ -374,17 +391,7 @@ data_dir = "query"
 [evidence]
 package_key_file = "keys/packages.key"
 work_dir = "exports"
-
-[gateway]
-listen = "127.0.0.1:{gateway_port}"
-public_url = "{gateway}"
-ledger = "{ledger}"
-log_vkey = "{log}"
-recorder_key_file = "keys/gateway.key"
-policy_dir = "policies"
-{gateway_identity}[gateway.limits]
-record_wait_ms = 2000
-{servers}"#
+{gateway}"#
         )
     }
 

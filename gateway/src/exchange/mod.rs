@@ -154,7 +154,8 @@ impl Exchange {
             .and_then(|info| self.shared.snapshot.mask_message(&info).ok())
             .and_then(|masked| serde_json::from_slice::<Box<RawValue>>(&masked.bytes).ok());
         let client = Client {
-            address: self.peer.map(|peer| peer.to_string()),
+            address: self.peer.map(|peer| peer.ip().to_string()),
+            port: self.peer.map(|peer| peer.port()),
             user_agent: header(USER_AGENT),
             host: header(HOST),
             origin: header(ORIGIN),
@@ -171,6 +172,8 @@ impl Exchange {
 struct Client {
     #[serde(skip_serializing_if = "Option::is_none")]
     address: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    port: Option<u16>,
     #[serde(skip_serializing_if = "Option::is_none")]
     user_agent: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]

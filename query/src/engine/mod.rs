@@ -90,6 +90,9 @@ pub enum SqlError {
     Failed(String),
 }
 
+/// In the engine's words.
+const SPILL_IS_FULL: &str = "used disk space during the spilling process has exceeded";
+
 impl SqlError {
     /// A stable name of the kind of error.
     pub fn code(&self) -> &'static str {
@@ -124,6 +127,10 @@ impl SqlError {
             DataFusionError::ResourcesExhausted(message) => Self::OutOfMemory(message.clone()),
             DataFusionError::External(cause) if cause.is::<tripwire::Tripped>() => {
                 Self::Timeout { limit }
+            }
+            // The engine tells a full spill folder as a failed write, by words alone.
+            DataFusionError::ArrowError(cause, _) if cause.to_string().contains(SPILL_IS_FULL) => {
+                Self::OutOfMemory("and as much again on disk as it may spill".to_owned())
             }
             _ => Self::Failed(error.strip_backtrace()),
         }

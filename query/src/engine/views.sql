@@ -13,6 +13,7 @@ SELECT
   min(groups) AS groups,
   min(source_address) AS source_address,
   min(server) AS server,
+  min(era) FILTER (WHERE opens) AS era,
   min(method) AS method,
   min(tool) AS tool,
   min(foreign_name) FILTER (WHERE opens) AS foreign_name,

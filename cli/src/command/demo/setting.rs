@@ -19,7 +19,6 @@ use crate::stack::{Listeners, Stack};
 /// Everything that is there before a component starts.
 pub(super) struct Setting {
     pub(super) dir: PathBuf,
-    pub(super) config: PathBuf,
     pub(super) trust: PathBuf,
     pub(super) addresses: Addresses,
     pub(super) log: VerifyingKey,
@@ -103,7 +102,6 @@ impl Setting {
             addresses,
             shop,
             tokens,
-            config: config.clone(),
         };
         let listeners = Listeners {
             ledger: Some(ledger_port),
