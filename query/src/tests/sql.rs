@@ -119,7 +119,7 @@ async fn refusals_have_codes_and_are_recorded() {
         ("SELECT * FROM read_csv('/etc/passwd')", "sql_invalid"),
         ("SELECT * FROM \"/etc/passwd.csv\"", "sql_invalid"),
         ("SELECT repeat('x', 1000000000)", "sql_invalid"),
-        ("SELECT (INSERT INTO events VALUES (1))", "sql_invalid"),
+        ("SELECT (INSERT INTO events VALUES (1))", "sql_syntax"),
     ] {
         let answer = node.sql("auditor", JSON, sql).await;
         assert_eq!(

@@ -51,13 +51,16 @@ fn pages_deliver_the_whole_log_exactly_once() -> Result<()> {
             );
             ensure!(deploy["src_endpoint"]["ip"] == "127.0.0.1", "whence? {deploy}");
             ensure!(deploy["actor"]["user"]["uid"] == "erin", "who? {deploy}");
-            ensure!(deploy["unmapped"]["mcp"].get("arguments").is_none(), "a SIEM sees arguments: {deploy}");
+            ensure!(
+                deploy["unmapped"]["mcp"].get("arguments").is_none(),
+                "a SIEM sees arguments: {deploy}"
+            );
             // A page again is the same page.
             let first = page(system, &token, "", 5, 0).await?;
-            ensure!(
-                first["events"].as_array().map(Vec::as_slice) == events.get(..5),
-                "replay differs"
-            );
+            let first = first["events"].as_array().context("events")?;
+            ensure!(first.len() == 5, "a page of {}", first.len());
+            let alike = first.iter().zip(&events).all(|(a, b)| undated(a) == undated(b));
+            ensure!(alike, "replay differs: {first:?}");
         }
         Ok(())
     })
@@ -157,4 +160,11 @@ async fn listen(
 
 fn is_deploy(event: &Value) -> bool {
     event["unmapped"]["mcp"]["tool"] == "deploy" && event["activity_id"] == 99
+}
+
+/// An event without the checkpoint that the node had verified when it was asked.
+fn undated(event: &Value) -> Value {
+    let mut event = event.clone();
+    event["unmapped"]["exhibit"]["checkpoint"] = Value::Null;
+    event
 }

@@ -31,7 +31,8 @@ when { context.facts.detectors.contains("payment_card") };
 "#;
 
 /// Limits that keep runaway queries short.
-pub(crate) const QUERY_LIMITS: &str = "sql_timeout_seconds = 3\nsql_max_rows = 5000\nsegment_rows = 8\n";
+pub(crate) const QUERY_LIMITS: &str =
+    "sql_timeout_seconds = 3\nsql_max_rows = 5000\nsegment_rows = 8\n";
 
 /// The issuer, the server and the system in front of it. Dropped in this order, the system first.
 pub(crate) struct Guarded {
