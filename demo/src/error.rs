@@ -56,7 +56,7 @@ pub enum DemoError {
 
 impl DemoError {
     /// A service that did not do as it should.
-    pub(crate) fn service(what: impl Into<String>, reason: impl ToString) -> Self {
+    pub(crate) fn service(what: impl Into<String>, reason: impl std::fmt::Display) -> Self {
         Self::Service { what: what.into(), reason: reason.to_string() }
     }
 

@@ -49,7 +49,7 @@ impl Refusal {
 #[derive(Debug)]
 pub(crate) enum Judged {
     /// It is next in its chain.
-    Next(Arrival),
+    Next(Box<Arrival>),
     /// It was stored before.
     Resent { sequence: u64 },
     /// It contradicts the chain.
@@ -106,7 +106,7 @@ impl Intake {
                 if let Some(Kind::PolicyActivated(policy)) = &event.kind {
                     self.active_snapshot = policy.snapshot_digest[..].try_into().ok();
                 }
-                Ok(Judged::Next(Arrival {
+                Ok(Judged::Next(Box::new(Arrival {
                     event,
                     event_bytes: new.event,
                     openings: new.openings,
@@ -114,7 +114,7 @@ impl Intake {
                     epoch: self.epoch,
                     head,
                     active_snapshot: self.active_snapshot,
-                }))
+                })))
             }
         }
     }

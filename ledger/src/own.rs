@@ -162,7 +162,7 @@ impl OwnChain {
             return Err(refused("it does not follow its own chain"));
         };
         let (head, snapshot) = (arrival.head, arrival.active_snapshot);
-        let committed = self.sequencer.submit(vec![arrival], suspend).await?;
+        let committed = self.sequencer.submit(vec![*arrival], suspend).await?;
         let places = committed.await.map_err(|_| Stopped)?;
         let place = places.last().ok_or(Stopped)?;
         self.lease.advance(head, place.leaf_index, snapshot);

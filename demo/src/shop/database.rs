@@ -129,7 +129,7 @@ impl Database {
             match item {
                 SelectItem::Wildcard(_) => columns.extend(0..COLUMNS.len()),
                 SelectItem::UnnamedExpr(Expr::Identifier(name)) => {
-                    columns.push(column(&name.value)?)
+                    columns.push(column(&name.value)?);
                 }
                 other => return Err(format!("not understood: {other}")),
             }

@@ -205,7 +205,7 @@ async fn accept(
     let mut end = None;
     for event in events.events {
         match intake.judge(event) {
-            Ok(Judged::Next(arrival)) => arrivals.push(arrival),
+            Ok(Judged::Next(arrival)) => arrivals.push(*arrival),
             Ok(Judged::Resent { sequence }) => {
                 stored.push(Acknowledgement { sequence, ..Acknowledgement::default() });
             }

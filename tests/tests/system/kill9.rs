@@ -231,8 +231,11 @@ async fn call(
     while stop.load(Ordering::Relaxed) == 0 {
         number += CALLERS;
         // Now and then two events that must become durable together.
-        let drafts =
-            if number % 5 == 0 { vec![draft(number), draft(number)] } else { vec![draft(number)] };
+        let drafts = if number.is_multiple_of(5) {
+            vec![draft(number), draft(number)]
+        } else {
+            vec![draft(number)]
+        };
         match recorder.record_all(drafts).await {
             Ok(receipts) => {
                 let named = receipts
@@ -301,9 +304,9 @@ fn copy(from: &Path, to: &Path) -> Result<()> {
         let path = entry?.path();
         let target = to.join(path.file_name().context("a name")?);
         if path.is_dir() {
-            copy(&path, &target)?
+            copy(&path, &target)?;
         } else {
-            std::fs::copy(&path, &target).map(|_| ())?
+            std::fs::copy(&path, &target).map(|_| ())?;
         }
     }
     Ok(())

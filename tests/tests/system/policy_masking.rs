@@ -172,9 +172,8 @@ fn nothing_passes_while_the_ledger_is_away() -> Result<()> {
         let open = "SELECT count(*) FROM exchanges WHERE method = 'tools/call' AND is_open";
         guarded.system.rows(&ada, open, |rows| rows == [json!([0])]).await?;
         let passed = "SELECT count(*) FROM exchanges WHERE tool = 'deploy' AND outcome = 'result'";
-        let passed = guarded.system.rows(&ada, passed, |rows| rows[0][0] != 0).await?;
         let forwarded = guarded.upstream.count().await?["methods"]["tools/call"].clone();
-        ensure!(passed[0][0] == forwarded, "{passed:?} recorded, {forwarded} forwarded");
+        guarded.system.rows(&ada, passed, |rows| rows[0][0] == forwarded).await?;
         Ok(())
     })
 }

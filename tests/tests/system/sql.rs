@@ -211,7 +211,7 @@ fn the_command_line_asks_proves_and_tails() -> Result<()> {
             .succeed()
             .await?
             .json()?;
-        ensure!(proof["leaf_index"].to_string() == index, "{proof}");
+        ensure!(proof["leaf_index"] == index, "{proof}");
         let wrong = system.vkey("packages");
         let failed = system
             .exhibit(&ada, &["--json", "proof", &index, "--log", wrong])?

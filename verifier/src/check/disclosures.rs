@@ -82,7 +82,7 @@ impl Rules {
                         counts.disclosed += 1;
                     }
                     (Status::Withheld, None) if !self.role.may_see(row.slot) => {
-                        counts.withheld += 1
+                        counts.withheld += 1;
                     }
                     (Status::Withheld, _) => {
                         let detail =
@@ -90,7 +90,7 @@ impl Rules {
                         return Err(fail_at("disclosures.withheld", at(), detail));
                     }
                     (Status::Erased, None) if self.is_erased(decoded, row.slot) => {
-                        counts.erased += 1
+                        counts.erased += 1;
                     }
                     _ => {
                         let detail = "said to be erased, but no DisclosureErased leaf says so";
