@@ -1,4 +1,6 @@
-//! Which text may stand in a leaf.
+//! Which text may stand in a leaf, and the names of what others say.
+
+use crate::v1::authentication_failed::Reason;
 
 /// Longest name in a leaf, in bytes.
 pub const MAX_NAME_BYTES: usize = 128;
@@ -12,14 +14,32 @@ pub fn is_leaf_name(name: &str) -> bool {
         && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"_-./:+@".contains(&byte))
 }
 
+/// The reason to record for a refused credential, by the stable code of the error. What is not known here says that the
+/// token is not of the form that is accepted.
+pub fn authentication_failure(code: &str) -> Reason {
+    match code {
+        "token_missing" => Reason::Missing,
+        "token_expired" => Reason::Expired,
+        "token_not_yet_valid" => Reason::NotYetValid,
+        "wrong_audience" => Reason::WrongAudience,
+        "wrong_issuer" => Reason::WrongIssuer,
+        "algorithm_not_allowed" | "key_mismatch" => Reason::Algorithm,
+        "unknown_key" => Reason::UnknownKey,
+        "bad_signature" => Reason::BadSignature,
+        "missing_claim" | "unreadable_claim" => Reason::MissingClaim,
+        "issuer_unreachable" => Reason::IssuerUnreachable,
+        _ => Reason::Malformed,
+    }
+}
+
 /// Is this a method that MCP defines (all revisions to 2026-07-28 and the tasks extension), or a verb of the
 /// Streamable HTTP transport?
 pub fn is_known_method(method: &str) -> bool {
     KNOWN_METHODS.binary_search(&method).is_ok()
 }
 
-/// Sorted, for the binary search.
-const KNOWN_METHODS: &[&str] = &[
+/// All of them. Sorted, for the binary search.
+pub const KNOWN_METHODS: &[&str] = &[
     "DELETE",
     "GET",
     "completion/complete",

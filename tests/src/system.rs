@@ -28,6 +28,8 @@ pub struct Plan {
     pub policies: String,
     /// Names of recorders besides the gateway and the query node.
     pub recorders: Vec<String>,
+    /// Machines that read the ledger besides the query node: name and role.
+    pub readers: Vec<(String, String)>,
     /// Lines of `[query.limits]`.
     pub query_limits: String,
 }
@@ -83,7 +85,8 @@ impl System {
             ("query".to_owned(), "query".to_owned()),
             ("packages".to_owned(), "packages.tests.example".to_owned()),
         ];
-        names.extend(plan.recorders.iter().map(|name| (name.clone(), name.clone())));
+        let readers = plan.readers.iter().map(|(name, _)| name);
+        names.extend(plan.recorders.iter().chain(readers).map(|name| (name.clone(), name.clone())));
         let vkeys = keys(dir.path(), &names).await?;
         std::fs::create_dir(dir.path().join("policies"))?;
         std::fs::write(dir.path().join("policies/tests.cedar"), &plan.policies)?;
@@ -345,7 +348,17 @@ impl System {
             .collect();
         let servers = servers.concat();
         let log = vkey("log");
-        let reader = vkey("query");
+        let follower = ("query".to_owned(), "follower".to_owned());
+        let machines: Vec<String> = std::iter::once(&follower)
+            .chain(&plan.readers)
+            .map(|(name, role)| {
+                format!(
+                    "[[ledger.identity.machines]]\nname = \"{name}\"\npublic_key = \"{}\"\nroles = [\"{role}\"]\n",
+                    vkey(name)
+                )
+            })
+            .collect();
+        let machines = machines.concat();
         let limits = &plan.query_limits;
         // A gateway that guards nothing has no table.
         let gateway = match servers.as_str() {
@@ -373,11 +386,7 @@ log_key_file = "keys/log.key"
 recorder_key_file = "keys/ledger.key"
 recorders = [
 {recorders}]
-[[ledger.identity.machines]]
-name = "query"
-public_key = "{reader}"
-roles = ["follower"]
-
+{machines}
 [query]
 listen = "127.0.0.1:{query_port}"
 public_url = "{query}"

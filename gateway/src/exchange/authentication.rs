@@ -39,7 +39,12 @@ impl Exchange {
             let challenge = identity::challenge(&route.metadata_url, scope.as_deref(), problem);
             let status =
                 StatusCode::from_u16(error.http_status()).unwrap_or(StatusCode::UNAUTHORIZED);
-            Refusal::unauthenticated(reason(&error), status, said.clone(), &challenge)
+            Refusal::unauthenticated(
+                proto::names::authentication_failure(error.code()),
+                status,
+                said.clone(),
+                &challenge,
+            )
         })?;
         self.call.auth_method = auth_method(&principal).into();
         let lacking: Vec<&str> = route
@@ -66,21 +71,4 @@ impl Exchange {
 /// An issuer is a URL, a machine's name never has a colon.
 fn auth_method(principal: &Principal) -> AuthMethod {
     if principal.issuer.contains(':') { AuthMethod::Bearer } else { AuthMethod::Machine }
-}
-
-fn reason(error: &AuthError) -> Reason {
-    match error {
-        AuthError::Missing => Reason::Missing,
-        AuthError::Expired { .. } => Reason::Expired,
-        AuthError::NotYetValid { .. } => Reason::NotYetValid,
-        AuthError::WrongAudience { .. } => Reason::WrongAudience,
-        AuthError::WrongIssuer { .. } => Reason::WrongIssuer,
-        AuthError::AlgorithmNotAllowed { .. } | AuthError::KeyMismatch { .. } => Reason::Algorithm,
-        AuthError::UnknownKey { .. } => Reason::UnknownKey,
-        AuthError::BadSignature => Reason::BadSignature,
-        AuthError::MissingClaim(_) | AuthError::UnreadableClaim { .. } => Reason::MissingClaim,
-        AuthError::IssuerUnreachable { .. } => Reason::IssuerUnreachable,
-        // Also what later versions of `identity` add: the token is not of the form that is accepted.
-        _ => Reason::Malformed,
-    }
 }

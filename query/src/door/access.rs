@@ -9,7 +9,6 @@ use http::request::Parts;
 use identity::{AuthError, BearerToken, Principal};
 use proto::Role;
 use proto::kind::Kind;
-use proto::v1::authentication_failed::Reason;
 use proto::v1::evidence_accessed::{Door, Result as Outcome};
 use proto::v1::{AuthenticationFailed, EvidenceAccessed, MediaType, Slot};
 use serde_json::json;
@@ -100,7 +99,7 @@ impl Doors {
             Err(error) => {
                 let failed = AuthenticationFailed {
                     server: "query".to_owned(),
-                    reason: reason(&error).into(),
+                    reason: proto::names::authentication_failure(error.code()).into(),
                     http_status: u32::from(error.http_status()),
                 };
                 let disclosures = vec![(Slot::Client, MediaType::Json, client)];
@@ -153,20 +152,4 @@ fn client(request: &Parts) -> Bytes {
 fn json_bytes(value: &impl serde::Serialize) -> Bytes {
     // Structs of strings and maps with string keys always serialize.
     serde_json::to_vec(value).unwrap_or_default().into()
-}
-
-fn reason(error: &AuthError) -> Reason {
-    match error {
-        AuthError::Missing => Reason::Missing,
-        AuthError::Expired { .. } => Reason::Expired,
-        AuthError::NotYetValid { .. } => Reason::NotYetValid,
-        AuthError::WrongAudience { .. } => Reason::WrongAudience,
-        AuthError::WrongIssuer { .. } => Reason::WrongIssuer,
-        AuthError::AlgorithmNotAllowed { .. } => Reason::Algorithm,
-        AuthError::UnknownKey { .. } | AuthError::KeyMismatch { .. } => Reason::UnknownKey,
-        AuthError::BadSignature => Reason::BadSignature,
-        AuthError::MissingClaim(_) | AuthError::UnreadableClaim { .. } => Reason::MissingClaim,
-        AuthError::IssuerUnreachable { .. } => Reason::IssuerUnreachable,
-        _ => Reason::Malformed,
-    }
 }

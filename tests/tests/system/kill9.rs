@@ -8,13 +8,12 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use proto::ids::Id;
-use proto::kind::Kind;
-use proto::v1::{Call, MediaType, RequestReceived, Slot};
-use recorder::{Draft, Limits, Receipt, RecordError, Recorder, RecorderConfig, random_id};
+use recorder::{Receipt, RecordError, Recorder};
 use tests::system::{Plan, Shape, System};
 use tests::wait::until;
-use tlog::{Checkpoint, VerifyingKey};
+use tlog::Checkpoint;
 
+use crate::calls::{draft, start_recorder};
 use crate::log;
 
 const KILLS: u32 = 24;
@@ -251,27 +250,6 @@ async fn call(
         }
     }
     Ok(())
-}
-
-async fn start_recorder(system: &System, name: &str) -> Result<Recorder> {
-    let config = RecorderConfig {
-        ledger: system.ledger(),
-        log: VerifyingKey::parse(system.vkey("log"))?,
-        key: system.key(name)?,
-        limits: Limits { publication_timeout: Duration::from_secs(60), ..Limits::default() },
-    };
-    Ok(Recorder::start(config).await?)
-}
-
-/// A request with a disclosure of some size.
-fn draft(number: usize) -> Draft {
-    let call =
-        Call { server: "records".to_owned(), method: "tools/call".to_owned(), ..Call::default() };
-    let kind =
-        Kind::RequestReceived(RequestReceived { call: Some(call), ..RequestReceived::default() });
-    let content =
-        format!("{{\"number\":{number},\"filling\":\"{}\"}}", "x".repeat(number * 37 % 3_000));
-    Draft::new(kind).exchange(random_id()).disclose(Slot::Message, MediaType::Json, content)
 }
 
 /// `exhibit ledger` must end with exit code 1 and this code.

@@ -11,9 +11,10 @@ use identity::MachineKey;
 use proto::entry::Leaf;
 use proto::v1::ledger_client::LedgerClient;
 use proto::v1::subscribe_response::Item;
-use proto::v1::{Opening, SubscribeRequest};
+use proto::v1::{Opening, SubscribeRequest, SubscribeResponse};
 use tests::system::System;
-use tlog::{Checkpoint, CompactRange, Hash, Tile, TileNodes, TreeSize, VerifyingKey};
+use tlog::{Checkpoint, CompactRange, Hash, SigningKey, Tile, TileNodes, TreeSize, VerifyingKey};
+use tonic::Streaming;
 use tonic::transport::Channel;
 
 /// Largest gRPC message that the ledger sends.
@@ -38,11 +39,18 @@ pub(crate) async fn read_until(
     system: &System,
     is_last: impl Fn(&[Entry]) -> bool,
 ) -> Result<(Vec<Entry>, Checkpoint)> {
+    let token = machine(&system.key("query")?, "query")?.token(&system.ledger())?;
+    read_with(system, &token, is_last).await
+}
+
+/// The same, as whoever has this token may read them.
+pub(crate) async fn read_with(
+    system: &System,
+    token: &str,
+    is_last: impl Fn(&[Entry]) -> bool,
+) -> Result<(Vec<Entry>, Checkpoint)> {
     let log = VerifyingKey::parse(system.vkey("log"))?;
-    let mut request = tonic::Request::new(SubscribeRequest { from_index: 0 });
-    let token = follower(system)?.token(&system.ledger())?;
-    request.metadata_mut().insert("authorization", format!("Bearer {token}").parse()?);
-    let mut stream = connect(system).await?.subscribe(request).await?.into_inner();
+    let mut stream = subscribe(system, token, 0).await?;
     let (mut entries, mut tree) = (Vec::new(), CompactRange::new(0));
     loop {
         let item = tokio::time::timeout(Duration::from_secs(20), stream.message()).await;
@@ -79,6 +87,17 @@ pub(crate) async fn read_until(
     }
 }
 
+/// A reader's stream.
+pub(crate) async fn subscribe(
+    system: &System,
+    token: &str,
+    from_index: u64,
+) -> Result<Streaming<SubscribeResponse>> {
+    let mut request = tonic::Request::new(SubscribeRequest { from_index });
+    request.metadata_mut().insert("authorization", format!("Bearer {token}").parse()?);
+    Ok(connect(system).await?.subscribe(request).await?.into_inner())
+}
+
 /// The hash tiles of the tree of this size, as anybody can fetch them.
 pub(crate) async fn tiles(system: &System, size: TreeSize) -> Result<HashMap<Tile, Bytes>> {
     let http = reqwest::Client::new();
@@ -107,10 +126,10 @@ pub(crate) fn prove_prefix(
     Ok(())
 }
 
-/// The follower's key, for tokens.
-fn follower(system: &System) -> Result<MachineKey> {
-    let text = system.key("query")?.encode().to_string();
+/// A machine's key, for tokens.
+pub(crate) fn machine(key: &SigningKey, name: &str) -> Result<MachineKey> {
+    let text = key.encode().to_string();
     let typed = STANDARD.decode(text.splitn(5, '+').nth(4).context("the form of a key")?)?;
     let seed: [u8; 32] = typed.get(1..).and_then(|seed| seed.try_into().ok()).context("a seed")?;
-    Ok(MachineKey::new("query", &seed))
+    Ok(MachineKey::new(name, &seed))
 }

@@ -2,6 +2,7 @@
 
 mod auth;
 mod bad_input;
+mod calls;
 mod conformance;
 mod demo;
 mod feed;
@@ -11,5 +12,6 @@ mod log;
 mod mcp_sdk;
 mod package;
 mod policy_masking;
+mod readers;
 mod recorders;
 mod sql;
