@@ -7,9 +7,9 @@ SHELL := /bin/bash
 export CARGO_TARGET_DIR ?= $(HOME)/.cache/exhibit-target
 export CARGO_TERM_COLOR ?= auto
 BIN := $(CARGO_TARGET_DIR)/debug/exhibit
-PEERS := tests/peers
+PREFIX ?= $(HOME)/.cargo
 
-.PHONY: help demo build test test-rust lint fmt docs bench schemas setup peers clean
+.PHONY: help demo build install test lint fmt docs setup peers clean
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -23,7 +23,10 @@ build: setup ## Build the exhibit command and the test binaries
 test: build peers ## Run every test
 	cargo test --workspace --locked
 
-lint: setup ## Formatting, clippy, licences and advisories, schemas in step with the code
+install: build ## Put the exhibit command into $(PREFIX)/bin
+	install -D -m 755 $(BIN) $(PREFIX)/bin/exhibit
+
+lint: setup ## Formatting, clippy; licences and sources when cargo-deny is there
 	cargo fmt --all --check
 	cargo clippy --workspace --all-targets --locked -- -D warnings
 	scripts/deny.sh

@@ -2,7 +2,7 @@
 # Installs what the tests run besides Exhibit itself: npm packages into tests/peers/node_modules, by the lockfile, and
 # PyPI packages into a virtual environment outside the checkout, by tests/peers/requirements.txt. Does nothing when both
 # are there. What cannot be installed is told in one line, and the tests that need it fail; only when there is no network
-# they are skipped, which they say.
+# and EXHIBIT_OFFLINE is set are they skipped, which they say.
 set -u
 cd "$(dirname "$0")/../tests/peers"
 
@@ -16,7 +16,7 @@ missing() {
   if grep -qE 'ENOTFOUND|EAI_AGAIN|ECONNREFUSED|ETIMEDOUT|ENETUNREACH|ECONNRESET|Failed to establish a new connection|Temporary failure in name resolution|Name or service not known|Network is unreachable|Could not find a version.*\(from versions: none\)' "$log"; then
     mkdir -p "$(dirname "$2")"
     : >"$2"
-    echo "peers: no network: $1 cannot be installed; the tests that need them will be SKIPPED" >&2
+    echo "peers: no network: $1 cannot be installed; the tests that need them will fail, or be SKIPPED with EXHIBIT_OFFLINE=1" >&2
   else
     echo "peers: $1 cannot be installed, and the tests that need them will fail: $(grep -i error "$log" | head -2 | tr '\n' ' ' | cut -c1-300)" >&2
   fi

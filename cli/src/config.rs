@@ -49,6 +49,26 @@ impl Config {
         Ok(config)
     }
 
+    /// Every mistake for which a component would refuse to start, each with its table.
+    pub(crate) fn mistakes(&self) -> Vec<String> {
+        let ledger = self.ledger.as_ref().map(LedgerConfig::mistakes);
+        let gateway = self.gateway.as_ref().map(GatewayConfig::mistakes);
+        let query = self.query.as_ref().map(QueryConfig::mistakes);
+        let evidence = self.evidence.as_ref().map(|evidence| {
+            read_key(&evidence.package_key_file)
+                .err()
+                .map(|failure| format!("package_key_file: {failure}"))
+                .into_iter()
+                .collect()
+        });
+        [("ledger", ledger), ("gateway", gateway), ("query", query), ("evidence", evidence)]
+            .into_iter()
+            .flat_map(|(table, found)| {
+                found.unwrap_or_default().into_iter().map(move |what| format!("[{table}] {what}"))
+            })
+            .collect()
+    }
+
     pub(crate) fn missing(table: &str) -> Failure {
         Failure::unusable("config", format!("the configuration has no [{table}] table"))
     }
@@ -84,13 +104,7 @@ impl Config {
 
 /// Reads a signing key that only its owner can read.
 pub(crate) fn read_key(path: &Path) -> Result<tlog::SigningKey, Failure> {
-    use std::os::unix::fs::PermissionsExt;
-    let about = |what: String| Failure::unusable("key", format!("{}: {what}", path.display()));
-    let mode =
-        std::fs::metadata(path).map_err(|error| about(error.to_string()))?.permissions().mode();
-    if mode & 0o077 != 0 {
-        return Err(about(format!("mode {:04o} lets others read it; chmod 600", mode & 0o7777)));
-    }
-    let text = std::fs::read_to_string(path).map_err(|error| about(error.to_string()))?;
-    tlog::SigningKey::parse(text.trim_end()).map_err(|error| about(error.to_string()))
+    let text = identity::read_secret_file(path).map_err(|what| Failure::unusable("key", what))?;
+    tlog::SigningKey::parse(&text)
+        .map_err(|error| Failure::unusable("key", format!("{}: {error}", path.display())))
 }

@@ -2,6 +2,8 @@
 
 use std::process::ExitCode;
 
+use crate::say::say;
+
 /// Exit codes of `exhibit`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Exit {
@@ -52,11 +54,17 @@ impl Failure {
                 let error = serde_json::json!({
                     "error": { "code": self.code, "message": self.message }
                 });
-                println!("{error}");
+                say!("{error}");
             }
             eprintln!("exhibit: {}", self.message);
         }
         ExitCode::from(self.exit as u8)
+    }
+}
+
+impl std::fmt::Display for Failure {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&self.message)
     }
 }
 

@@ -3,10 +3,12 @@
 mod command;
 mod config;
 mod failure;
+mod say;
 mod serve;
 mod service;
 mod stack;
 
+use std::io::IsTerminal;
 use std::process::ExitCode;
 
 use clap::Parser;
@@ -34,7 +36,10 @@ fn main() -> ExitCode {
 fn start_log(format: command::LogFormat) {
     let filter = tracing_subscriber::EnvFilter::try_from_default_env()
         .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("warn"));
-    let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    let log = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_ansi(std::io::stderr().is_terminal())
+        .with_writer(std::io::stderr);
     match format {
         command::LogFormat::Text => log.init(),
         command::LogFormat::Json => log.json().init(),

@@ -1,6 +1,8 @@
 //! One port: HTTP/1.1, HTTP/2 and gRPC together, and a stop that lets what runs finish.
 
 use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use axum::Router;
@@ -12,7 +14,8 @@ use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto::Builder;
 use hyper_util::server::graceful::GracefulShutdown;
 use metrics_exporter_prometheus::PrometheusHandle;
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_util::sync::CancellationToken;
 use tower::Service;
 
@@ -21,17 +24,24 @@ use crate::failure::Failure;
 /// A connection that does not answer pings for this long is closed: a peer that vanished frees its stream.
 const KEEP_ALIVE_INTERVAL: Duration = Duration::from_secs(5);
 const KEEP_ALIVE_TIMEOUT: Duration = Duration::from_secs(10);
-/// A request's head must have come by then.
+/// A request's head must have come by then, the first one of a connection as well.
 const HEADER_TIMEOUT: Duration = Duration::from_secs(30);
+/// Connections of one listener that may be open at once; more wait in the system's queue.
+const MAX_CONNECTIONS: usize = 16_384;
 /// What still runs after a stop is cut off then.
 const DRAIN_TIMEOUT: Duration = Duration::from_secs(15);
 const MAX_HTTP2_STREAMS: u32 = 1_024;
 const HTTP2_WINDOW_BYTES: u32 = 4 << 20;
 
-/// Binds an address; port 0 lets the system choose.
-pub(crate) async fn bind(address: SocketAddr) -> Result<(TcpListener, SocketAddr), Failure> {
+/// Binds the address of a component; port 0 lets the system choose.
+pub(crate) async fn bind(
+    component: &str,
+    address: SocketAddr,
+) -> Result<(TcpListener, SocketAddr), Failure> {
     let about = |error: std::io::Error| {
-        Failure::unusable("listen", format!("cannot listen on {address}: {error}"))
+        let message =
+            format!("the {component} cannot listen on {address} ({component}.listen): {error}");
+        Failure::unusable("listen", message)
     };
     let listener = TcpListener::bind(address).await.map_err(about)?;
     let bound = listener.local_addr().map_err(about)?;
@@ -51,6 +61,16 @@ pub(crate) fn with_metrics(router: Router, metrics: Option<PrometheusHandle>) ->
     }
 }
 
+/// The next connection, once there is a place for it.
+async fn accept(
+    listener: &TcpListener,
+    places: &Arc<Semaphore>,
+) -> std::io::Result<(TcpStream, SocketAddr, OwnedSemaphorePermit)> {
+    let place = Arc::clone(places).acquire_owned().await.map_err(std::io::Error::other)?;
+    let (stream, peer) = listener.accept().await?;
+    Ok((stream, peer, place))
+}
+
 /// Serves until `stop`, then waits for what runs, within a bound.
 pub(crate) async fn serve(listener: TcpListener, router: Router, stop: CancellationToken) {
     let mut server = Builder::new(TokioExecutor::new());
@@ -64,12 +84,13 @@ pub(crate) async fn serve(listener: TcpListener, router: Router, stop: Cancellat
         .initial_stream_window_size(HTTP2_WINDOW_BYTES)
         .initial_connection_window_size(HTTP2_WINDOW_BYTES);
     let graceful = GracefulShutdown::new();
+    let places = Arc::new(Semaphore::new(MAX_CONNECTIONS));
     loop {
         let accepted = tokio::select! {
-            accepted = listener.accept() => accepted,
+            accepted = accept(&listener, &places) => accepted,
             () = stop.cancelled() => break,
         };
-        let Ok((stream, peer)) = accepted else {
+        let Ok((stream, peer, place)) = accepted else {
             // Out of file descriptors, or a connection that ended before it was taken: go on.
             tokio::time::sleep(Duration::from_millis(50)).await;
             continue;
@@ -78,16 +99,32 @@ pub(crate) async fn serve(listener: TcpListener, router: Router, stop: Cancellat
             tracing::debug!(%error, "TCP_NODELAY");
         }
         let router = router.clone();
+        let has_asked = Arc::new(AtomicBool::new(false));
+        let asks = Arc::clone(&has_asked);
         let service = service_fn(move |mut request: Request<Incoming>| {
+            asks.store(true, Ordering::Relaxed);
             request.extensions_mut().insert(ConnectInfo(peer));
             router.clone().call(request)
         });
         let connection = server.serve_connection_with_upgrades(TokioIo::new(stream), service);
         let connection = graceful.watch(connection.into_owned());
         tokio::spawn(async move {
-            if let Err(error) = connection.await {
-                tracing::debug!(%error, "a connection ended");
+            let mut connection = std::pin::pin!(connection);
+            let silent = async {
+                tokio::time::sleep(HEADER_TIMEOUT).await;
+                if has_asked.load(Ordering::Relaxed) {
+                    std::future::pending::<()>().await;
+                }
+            };
+            tokio::select! {
+                ended = &mut connection => {
+                    if let Err(error) = ended {
+                        tracing::debug!(%error, "a connection ended");
+                    }
+                }
+                () = silent => tracing::debug!(%peer, "a connection that asked nothing was closed"),
             }
+            drop(place);
         });
     }
     drop(listener);

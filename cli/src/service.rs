@@ -27,6 +27,7 @@ pub(crate) struct Service {
 impl Service {
     /// A client that carries the token. Waits for an answer as long as the server works on it.
     pub(crate) fn client(&self) -> Result<Client, Failure> {
+        self.check_url()?;
         let token = self.token()?;
         let mut value = reqwest::header::HeaderValue::from_str(&format!("Bearer {token}"))
             .map_err(|_| {
@@ -44,6 +45,16 @@ impl Service {
     /// The full URL of a door.
     pub(crate) fn url(&self, path: &str) -> String {
         format!("{}{path}", self.query.trim_end_matches('/'))
+    }
+
+    fn check_url(&self) -> Result<(), Failure> {
+        let is_http = |url: &reqwest::Url| matches!(url.scheme(), "http" | "https");
+        if reqwest::Url::parse(&self.query).is_ok_and(|url| is_http(&url)) {
+            return Ok(());
+        }
+        let message =
+            format!("--query {:?} is no URL: write it as http://127.0.0.1:7602", self.query);
+        Err(Failure::unusable("query_url", message))
     }
 
     fn token(&self) -> Result<String, Failure> {

@@ -62,21 +62,26 @@ impl Stack {
         listeners: Listeners,
         metrics: Option<PrometheusHandle>,
     ) -> Result<(), Failure> {
+        // Before anything runs that could record a start in vain.
+        let evidence = match config.evidence {
+            Some(EvidenceConfig { package_key_file, work_dir }) if config.query.is_some() => {
+                Some((read_key(&package_key_file)?, work_dir))
+            }
+            _ => None,
+        };
         if let Some(config) = config.ledger {
-            let listener = listen(listeners.ledger, config.listen).await?;
+            let listener = listen("ledger", listeners.ledger, config.listen).await?;
             let ledger = Ledger::start(config, options).await.map_err(ledger_failure)?;
             let router = serve::with_metrics(ledger.router(), metrics.clone());
             self.ledger = Some(serve_on(listener, router, ledger));
         }
-        let evidence = config.evidence;
         if let Some(config) = config.query {
-            let listener = listen(listeners.query, config.listen).await?;
+            let listener = listen("query", listeners.query, config.listen).await?;
             let query = Query::start(config)
                 .await
-                .map_err(|error| Failure::unusable("query_start", error))?;
+                .map_err(|error| start_failure("query_start", error.is_retryable(), error))?;
             let mut router = query.router();
-            if let Some(EvidenceConfig { package_key_file, work_dir }) = evidence {
-                let signer = read_key(&package_key_file)?;
+            if let Some((signer, work_dir)) = evidence {
                 std::fs::create_dir_all(&work_dir)
                     .map_err(|error| crate::failure::file(&work_dir, &error))?;
                 router = router.merge(Exporter::new(query.clone(), signer, work_dir).router());
@@ -85,10 +90,10 @@ impl Stack {
             self.query = Some(serve_on(listener, router, query));
         }
         if let Some(config) = config.gateway {
-            let listener = listen(listeners.gateway, config.listen).await?;
+            let listener = listen("gateway", listeners.gateway, config.listen).await?;
             let gateway = Gateway::start(config)
                 .await
-                .map_err(|error| Failure::unusable("gateway_start", error))?;
+                .map_err(|error| start_failure("gateway_start", error.is_retryable(), error))?;
             let router = serve::with_metrics(gateway.router(), metrics);
             self.gateway = Some(serve_on(listener, router, gateway));
         }
@@ -138,17 +143,21 @@ impl Stack {
 }
 
 async fn listen(
+    component: &str,
     bound: Option<TcpListener>,
     address: SocketAddr,
 ) -> Result<(TcpListener, SocketAddr), Failure> {
     match bound {
         Some(listener) => {
             let address = listener.local_addr().map_err(|error| {
-                Failure::unusable("listen", format!("cannot listen on {address}: {error}"))
+                Failure::unusable(
+                    "listen",
+                    format!("the {component} cannot listen on {address}: {error}"),
+                )
             })?;
             Ok((listener, address))
         }
-        None => serve::bind(address).await,
+        None => serve::bind(component, address).await,
     }
 }
 
@@ -176,6 +185,14 @@ fn ledger_failure(error: ledger::StartError) -> Failure {
         ledger::StartError::Contradicts { .. } => Failure::failed("store_contradicts", error),
         ledger::StartError::NoCheckpoint { .. } => Failure::failed("checkpoint_missing", error),
         _ => Failure::failed("ledger_start", error),
+    }
+}
+
+fn start_failure(code: &str, is_retryable: bool, error: impl std::fmt::Display) -> Failure {
+    if is_retryable {
+        Failure::unreachable("ledger_unreachable", error)
+    } else {
+        Failure::unusable(code, error)
     }
 }
 

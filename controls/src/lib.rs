@@ -5,6 +5,7 @@
 //! [`Snapshot`] and the recorded [`DecisionInput`]s performs every decision again, years later and offline.
 //!
 //! The way of a message: [`Document::parse`] refuses what two parsers could read differently;
+//! [`with_parameters`] puts arguments from headers among the others;
 //! [`Snapshot::mask_message`] replaces sensitive values; [`Snapshot::facts`] reduces the raw bytes to labels;
 //! [`DecisionInput::new`] fixes what the policies see, masked arguments and facts; [`Snapshot::authorize`]
 //! decides on nothing else.
@@ -17,7 +18,8 @@ mod mask;
 mod snapshot;
 
 pub use decision::{
-    Arguments, CallFacts, Decision, DecisionInput, InputError, PrincipalInput, PrincipalKind,
+    Arguments, CallFacts, Decision, DecisionInput, InputError, PARAMETER_PREFIX, PrincipalInput,
+    PrincipalKind, is_parameter, name_of, naming_member, with_parameters,
 };
 pub use detect::{DEFAULT_DETECTORS, Detector};
 pub use json::{Document, JsonError, JsonErrorKind, Node};

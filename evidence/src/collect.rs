@@ -13,6 +13,7 @@ use verifier::{
     ContextLeaf, DisclosureRow, EarlierCheckpoint, LeafRow, Material, Parameters, Status,
 };
 
+use crate::criteria::SOC2;
 use crate::source::{Source, SourceError};
 
 /// Leaves read at a time: at most 64 MiB.
@@ -92,6 +93,7 @@ pub(crate) async fn collect(
         context_disclosures,
         proof: source.range_proof(range.clone())?,
         earlier: earlier(source, &range)?,
+        mapping: SOC2.to_owned(),
         parameters,
     })
 }

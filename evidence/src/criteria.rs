@@ -9,6 +9,9 @@ use verifier::Parameters;
 /// The mapping that Exhibit ships.
 pub const SOC2: &str = include_str!("../../schemas/controls/soc2.yaml");
 
+/// Largest mapping that is read, in bytes.
+const MAX_MAPPING_BYTES: usize = 1 << 20;
+
 /// A control mapping.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -83,12 +86,32 @@ impl Mapping {
     pub fn soc2() -> &'static Mapping {
         static MAPPING: LazyLock<Mapping> = LazyLock::new(|| {
             // Embedded in the build, and read by a test: it cannot fail in use.
-            let mut mapping: Mapping =
-                serde_norway::from_str(SOC2).expect("the shipped control mapping is readable");
-            mapping.sha256 = hex::encode(Sha256::digest(SOC2));
-            mapping
+            Mapping::parse(SOC2).expect("the shipped control mapping is readable")
         });
         &MAPPING
+    }
+
+    /// Reads a mapping, such as the one that a package carries.
+    ///
+    /// # Errors
+    /// A sentence on what is wrong with it.
+    pub fn parse(text: &str) -> Result<Self, String> {
+        if text.len() > MAX_MAPPING_BYTES {
+            return Err(format!("a control mapping has at most {MAX_MAPPING_BYTES} bytes"));
+        }
+        let mut mapping: Mapping = serde_norway::from_str(text)
+            .map_err(|error| format!("the control mapping cannot be read: {error}"))?;
+        for (at, Criterion { id, .. }) in mapping.criteria.iter().enumerate() {
+            let twice = mapping.criteria[..at].iter().any(|other| other.id == *id);
+            if !is_criterion_id(id) || twice {
+                return Err(format!(
+                    "the control mapping has the criterion {id:?}; an id is 1 to 32 of A-Z a-z 0-9 . -, begins with a \
+                     capital letter, and is used once"
+                ));
+            }
+        }
+        mapping.sha256 = hex::encode(Sha256::digest(text));
+        Ok(mapping)
     }
 
     /// Its identity, as parameters of an export name it.
@@ -117,9 +140,17 @@ impl Mapping {
     }
 }
 
-/// The query as it is run: `:from` and `:to` are timestamps.
+/// Lists of a criterion stand in a folder of its id.
+fn is_criterion_id(id: &str) -> bool {
+    id.len() <= 32
+        && id.starts_with(|first: char| first.is_ascii_uppercase())
+        && id.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'.' || byte == b'-')
+}
+
+/// The query as it is run: `:from` and `:to` are timestamps, exact to the nanosecond in DuckDB as well, where
+/// `TIMESTAMP '…'` is not.
 pub fn bind(sql: &str, parameters: &Parameters) -> String {
-    let literal = |time: jiff::Timestamp| format!("TIMESTAMP '{time:.9}'");
+    let literal = |time: jiff::Timestamp| format!("to_timestamp_nanos('{time:.9}')");
     sql.replace(":from", &literal(parameters.from)).replace(":to", &literal(parameters.to))
 }
 
@@ -138,5 +169,32 @@ mod tests {
             }
         }
         assert!(mapping.criterion("CC9.9").unwrap_err().to_string().contains("CC6.1"));
+    }
+
+    /// Fails with every change of the mapping. Once version "1" is released: raise `version` in the file, then set the
+    /// new pair here. Before that, only the digest.
+    #[test]
+    fn a_changed_mapping_has_another_version() {
+        let mapping = Mapping::soc2();
+        let pair = (mapping.version.as_str(), &mapping.sha256[..16]);
+        assert_eq!(
+            pair,
+            ("1", "01c6e80e180b42e9"),
+            "the mapping was changed: see this test's comment"
+        );
+    }
+
+    #[test]
+    fn mappings_that_could_do_harm_are_refused() {
+        for (from, to) in [
+            ("id: CC6.3", "id: CC6.1"),
+            ("id: CC6.1", "id: ../CC6.1"),
+            ("id: CC6.1", "id: custom-x"),
+            ("name: soc2", "name: soc2\nsurplus: 1"),
+        ] {
+            assert!(SOC2.contains(from));
+            Mapping::parse(&SOC2.replacen(from, to, 1)).unwrap_err();
+        }
+        Mapping::parse(&" ".repeat(MAX_MAPPING_BYTES + 1)).unwrap_err();
     }
 }

@@ -15,6 +15,7 @@ mod report;
 mod routes;
 mod sample;
 mod source;
+mod words;
 
 pub use archive::write_zip;
 pub use collect::CollectError;
@@ -24,5 +25,5 @@ pub use journal::{Journal, Release, Unrecorded};
 pub use package::{EXPORT_ROLES, ExportError, ExportRequest, Exported, export, export_from};
 pub use period::{Period, PeriodError, PeriodRange};
 pub use routes::Exporter;
-pub use sample::{SampleError, Sampled, sample};
+pub use sample::{SampleCheck, SampleError, Sampled, check_sample, sample};
 pub use source::{Source, SourceError};

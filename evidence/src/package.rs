@@ -170,7 +170,7 @@ pub async fn export_from(
     if into.exists() {
         return Err(ExportError::Exists(into.to_owned()));
     }
-    let material = material(source, &request).await?;
+    let material = material(source, &request, signer).await?;
     let parameters = material.parameters.clone();
     let making = tokio::task::spawn_blocking({
         let (signer, into) = (signer.clone(), into.to_owned());
@@ -194,7 +194,11 @@ pub async fn export_from(
     Ok(Exported { path: into.to_owned(), digest, parameters, row_counts })
 }
 
-async fn material(source: &impl Source, request: &ExportRequest) -> Result<Material, ExportError> {
+async fn material(
+    source: &impl Source,
+    request: &ExportRequest,
+    signer: &SigningKey,
+) -> Result<Material, ExportError> {
     if !EXPORT_ROLES.contains(&request.role) {
         return Err(ExportError::Role(request.role));
     }
@@ -224,6 +228,7 @@ async fn material(source: &impl Source, request: &ExportRequest) -> Result<Mater
         format: Parameters::FORMAT.to_owned(),
         exhibit_version: EXHIBIT_VERSION.to_owned(),
         origin: checkpoint.origin,
+        signer: signer.verifying_key().to_string(),
         from: request.from,
         to: request.to,
         open: located.open,

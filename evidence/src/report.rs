@@ -1,23 +1,23 @@
 //! The report: one page that can be read, printed and filed without a network.
 
+mod excerpt;
+
 use maud::{DOCTYPE, Markup, PreEscaped, html};
-use query::Table;
-use verifier::layout::csv;
-use verifier::{Material, Status};
+use verifier::{DisclosureRow, Material, Status};
 
 use crate::criteria::{Criterion, Mapping};
-use crate::derive::Lists;
-
-/// Exceptions that are shown in the page; all are in the CSV.
-const SHOWN_EXCEPTIONS: usize = 20;
+use crate::derive::{Coverage, Lists};
+use crate::words::{counted, period};
 
 /// What the page is about.
 pub(crate) struct Facts<'a> {
     pub(crate) material: &'a Material,
     pub(crate) mapping: &'a Mapping,
     pub(crate) lists: &'a Lists,
-    pub(crate) recorders: usize,
+    pub(crate) coverage: &'a Coverage,
     pub(crate) accesses: usize,
+    /// Paths of the package's CSV files, below `data/`.
+    pub(crate) tables: Vec<String>,
 }
 
 /// `report.html`. Everything from outside is escaped by construction.
@@ -38,17 +38,18 @@ pub(crate) fn html(facts: &Facts<'_>) -> String {
                 header {
                     p.kicker { "Exhibit evidence package" }
                     h1 { (title) }
-                    p { (parameters.from) " (inside) to " (parameters.to) " (outside), for the role " (parameters.role) "." }
+                    p { "The period " (period(parameters)) ". For the role " (parameters.role) "." }
                     @if parameters.open {
                         p.warning { "OPEN PERIOD: the log had no leaf at or after the end of the period yet. More may follow." }
                     }
                 }
+                (scope(facts))
                 (summary(facts))
                 (completeness(facts))
                 h2 { "Criteria" }
                 p {
                     "Control mapping " (facts.mapping.name) " " (facts.mapping.version)
-                    ", SHA-256 " code { (facts.mapping.sha256) } ". Statements are Exhibit's own words."
+                    ", SHA-256 " code { (facts.mapping.sha256) } ": " (link("ipe/mapping.yaml")) ". Statements are Exhibit's own words."
                 }
                 @for id in &parameters.criteria {
                     @if let Ok(criterion) = facts.mapping.criterion(id) { (section(facts, criterion)) }
@@ -57,12 +58,30 @@ pub(crate) fn html(facts: &Facts<'_>) -> String {
                 (limits())
                 footer {
                     p { "Made by Exhibit " (parameters.exhibit_version) " from the leaves of this package alone. \
-                         The page has no date of its own: the package is the same whenever it is made." }
+                         The page has no date of its own: from the same checkpoint the same request gives the same bytes." }
                 }
             }
         }
     };
     page.into_string() + "\n"
+}
+
+fn scope(facts: &Facts<'_>) -> Markup {
+    let coverage = facts.coverage;
+    let names = |names: &[String]| {
+        if names.is_empty() { "none".to_owned() } else { names.join(", ") }
+    };
+    html! {
+        h2 { "Scope" }
+        table.facts { tbody {
+            tr { th { "MCP servers and doors" } td { (names(&coverage.servers)) " (those that leaves of the period name)" } }
+            tr { th { "Recorders" } td { (names(&coverage.recorders)) } }
+            tr { th { "Signed by" } td { code { (facts.material.parameters.signer) } } }
+            tr { th { "Exported by" } td {
+                "recorded in the log after the checkpoint of this package, as EvidenceAccessed with the SHA-256 of its                  tagmanifest-sha256.txt: ask for that leaf, or find it in custody/ of a later package"
+            } }
+        } }
+    }
 }
 
 fn summary(facts: &Facts<'_>) -> Markup {
@@ -96,13 +115,20 @@ fn completeness(facts: &Facts<'_>) -> Markup {
     let material = facts.material;
     let parameters = &material.parameters;
     let range = parameters.range;
-    let count =
-        |status: Status| material.disclosures.iter().filter(|row| row.status == status).count();
+    let coverage = facts.coverage;
+    let count = |rows: &[DisclosureRow], status: Status| {
+        rows.iter().filter(|row| row.status == status).count()
+    };
+    let within = |status| count(&material.disclosures, status);
+    let in_all = |status| within(status) + count(&material.context_disclosures, status);
     html! {
         h2 { "Completeness" }
         p {
             "The package holds the leaves " (range.start) " to " (range.end.saturating_sub(1)) " of the log, "
-            (material.leaves.len()) " in all. The range proof shows that they are exactly the leaves at these places: \
+            (material.leaves.len()) " in all: "
+            (counted(coverage.period_leaves, "leaf", "leaves")) " of the period and "
+            (counted(coverage.boundary_leaves, "boundary leaf", "boundary leaves"))
+            " that show its bounds (" (link("coverage/period.csv")) "). The range proof shows that they are exactly the leaves at these places: \
              none is missing, none was added or changed. Times rise with the place"
             @if parameters.open {
                 ", and the range reaches the end of the log as of the checkpoint."
@@ -111,25 +137,33 @@ fn completeness(facts: &Facts<'_>) -> Markup {
                  of the period lies outside."
             }
         }
-        table {
+        table.facts {
             tbody {
                 tr { th { "Log" } td { code { (parameters.origin) } } }
                 tr { th { "Checkpoint" } td { (parameters.checkpoint.size) " leaves, root " code { (parameters.checkpoint.root) } } }
-                tr { th { "Recorders" } td { (facts.recorders) " (coverage/recorders.csv, coverage/gaps.csv)" } }
+                tr { th { "Recorders" } td {
+                    (coverage.recorders.len()) " in the range, " (coverage.recorders_with_context) " with context ("
+                    (link("coverage/recorders.csv")) ", " (link("coverage/gaps.csv")) ")"
+                } }
+                tr { th { "Seals" } td {
+                    (coverage.seals) " in the range, " (coverage.seals + coverage.context_seals) " with context; longest silence of a \
+                     running recorder in the range " (counted(coverage.longest_silence_seconds, "second", "seconds"))
+                } }
                 tr { th { "Disclosures" } td {
-                    (count(Status::Disclosed)) " disclosed, " (count(Status::Withheld)) " withheld from this role, "
-                    (count(Status::Erased)) " erased"
+                    "in the range " (within(Status::Disclosed)) " disclosed, " (within(Status::Withheld))
+                    " withheld from this role, " (within(Status::Erased)) " erased; with context "
+                    (in_all(Status::Disclosed)) " disclosed, " (in_all(Status::Withheld)) " withheld, "
+                    (in_all(Status::Erased)) " erased"
                 } }
                 tr { th { "Custody" } td {
-                    (facts.accesses) " accesses to the evidence up to the checkpoint (custody/log.ndjson)"
+                    (counted(facts.accesses, "access", "accesses")) " to the evidence up to the checkpoint ("
+                    (link("custody/log.ndjson")) ")"
                     @if parameters.custody_omitted > 0 { "; " (parameters.custody_omitted) " more are left out for their number" }
                 } }
             }
         }
-        details {
-            summary { "The checkpoint, as signed" }
-            pre { (material.proof.checkpoint) }
-        }
+        h3 { "The checkpoint, as signed" }
+        pre { (material.proof.checkpoint) }
     }
 }
 
@@ -148,13 +182,16 @@ fn section(facts: &Facts<'_>, criterion: &Criterion) -> Markup {
             @if population == 0 {
                 p.result { "Not evidenced: the period has no " (criterion.population.what) "." }
             } @else {
-                p.result { (exceptions) " exceptions of " (population) " (" (criterion.population.what) ")" }
+                p.result {
+                    (counted(exceptions, "exception", "exceptions")) " of " (population) " ("
+                    (criterion.population.what) ")"
+                }
                 p { "Counted as an exception: " (criterion.exceptions.condition) "." }
             }
-            @if let Some(table) = table.filter(|table| !table.rows.is_empty()) { (excerpt(criterion, table)) }
+            @if let Some(table) = table.filter(|table| !table.rows.is_empty()) { (excerpt::table(criterion, table)) }
             p.small {
-                "Lists: criteria/" (criterion.id) "/. Queries: ipe/queries.sql. Usual sample: "
-                (criterion.sample_size) " rows."
+                "Lists: " (lists(facts, &criterion.id)) ". Queries: " (link("ipe/queries.sql")) ". "
+                (sample(criterion.sample_size, population))
             }
             ul.small { @for line in &criterion.completeness { li { (line) } } }
             p.small { "Also asked for by: " (criterion.also.join("; ")) "." }
@@ -162,28 +199,26 @@ fn section(facts: &Facts<'_>, criterion: &Criterion) -> Markup {
     }
 }
 
-fn excerpt(criterion: &Criterion, table: &Table) -> Markup {
-    // Columns that are empty in every row shown tell nothing.
-    let shown = table.rows.len().min(SHOWN_EXCEPTIONS);
-    let filled: Vec<usize> = (0..table.columns.len())
-        .filter(|&column| {
-            table.rows.iter().take(shown).any(|row| row.get(column).is_some_and(Option::is_some))
-        })
-        .collect();
-    html! {
-        div.scroll { table {
-            thead { tr { @for &column in &filled { th { (table.columns[column]) } } } }
-            tbody {
-                @for row in table.rows.iter().take(shown) {
-                    tr { @for &column in &filled {
-                        td { (csv::cell(row.get(column).and_then(|cell| cell.as_deref()).unwrap_or_default())) }
-                    } }
-                }
-            }
-        } }
-        @if table.rows.len() > shown {
-            p.small { "The first " (shown) " of " (table.rows.len()) "; all are in criteria/" (criterion.id) "/." }
-        }
+/// Links to the files of a criterion's lists.
+fn lists(facts: &Facts<'_>, folder: &str) -> Markup {
+    let folder = format!("criteria/{folder}/");
+    let files = facts.tables.iter().filter(|path| path.starts_with(&folder));
+    html! { @for (at, path) in files.enumerate() { @if at > 0 { ", " } (link(path)) } }
+}
+
+/// A file of the package, beside this page. Names are of an alphabet that needs no encoding.
+fn link(path: &str) -> Markup {
+    html! { a href=(path) { (path) } }
+}
+
+fn sample(size: usize, population: usize) -> String {
+    match population {
+        0 => "There is nothing to draw a sample from.".to_owned(),
+        _ if population <= size => format!(
+            "Usual sample: {}; the population has {population}, so all of them.",
+            counted(size, "row", "rows")
+        ),
+        _ => format!("Usual sample: {}.", counted(size, "row", "rows")),
     }
 }
 
@@ -192,7 +227,10 @@ fn custom(facts: &Facts<'_>) -> Markup {
         @for list in facts.lists.0.iter().filter(|list| list.custom) {
             section {
                 h3 { "CUSTOM " (list.folder) }
-                p { "A query of the requester, not of the control mapping: " (list.table.rows.len()) " rows." }
+                p {
+                    "A query of the requester, not of the control mapping: "
+                    (counted(list.table.rows.len(), "row", "rows")) ". List: " (lists(facts, &list.folder)) "."
+                }
                 pre { (list.sql) }
             }
         }
@@ -224,11 +262,15 @@ body { font: 16px/1.5 system-ui, sans-serif; color: var(--ink); background: #fff
 h1 { font-size: 1.7rem; margin: 0 0 .5rem; overflow-wrap: anywhere; } h2 { margin-top: 2.2rem; border-bottom: 2px solid var(--ink); }
 .kicker { text-transform: uppercase; letter-spacing: .08em; font-size: .8rem; margin: 0; }
 .warning { border-left: .4rem solid var(--mark); padding: .4rem .8rem; background: #fff6e8; }
-.result { font-weight: 600; } .small { font-size: .85rem; }
+.result { font-weight: 600; } .small { font-size: .85rem; } a { color: inherit; }
 table { border-collapse: collapse; width: 100%; margin: .8rem 0; }
-th, td { border: 1px solid var(--line); padding: .3rem .5rem; text-align: left; vertical-align: top; overflow-wrap: anywhere; }
-thead th { background: var(--soft); } .number { text-align: right; white-space: nowrap; }
-.scroll { overflow-x: auto; font-size: .8rem; } pre { background: var(--soft); padding: .6rem; overflow-x: auto; white-space: pre-wrap; overflow-wrap: anywhere; }
+th, td { border: 1px solid var(--line); padding: .3rem .5rem; text-align: left; vertical-align: top; overflow-wrap: break-word; }
+thead th { background: var(--soft); } .number { text-align: right; white-space: nowrap; } .facts th { width: 11rem; }
+.scroll { overflow-x: auto; font-size: .8rem; } .scroll th, .scroll td { white-space: nowrap; }
+pre { background: var(--soft); padding: .6rem; overflow-x: auto; white-space: pre-wrap; overflow-wrap: anywhere; }
 code { overflow-wrap: anywhere; } section { break-inside: avoid-page; }
-@media print { body { margin: 0; max-width: none; font-size: 11pt; } .scroll { overflow: visible; font-size: 7pt; } details { display: none; } }
+@media print {
+  body { margin: 0; max-width: none; font-size: 11pt; } section { break-inside: auto; } tr { break-inside: avoid; }
+  .scroll { overflow: visible; font-size: 6.5pt; } .scroll th, .scroll td { white-space: normal; padding: .1rem .2rem; }
+}
 ";

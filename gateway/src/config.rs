@@ -113,7 +113,7 @@ pub struct Limits {
     /// Longest silence of a server that owes an answer, in milliseconds. Listening streams may be silent for ever.
     #[schemars(range(min = 1))]
     pub answer_wait_ms: u64,
-    /// Longest wait for the next bytes of a caller's request body, in milliseconds.
+    /// Longest time until a caller's request body is there whole, in milliseconds.
     #[schemars(range(min = 1, max = 600_000))]
     pub body_wait_ms: u64,
     /// How long an answer is awaited and recorded after its caller went away, in milliseconds. (Where going away

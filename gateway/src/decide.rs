@@ -6,10 +6,10 @@ use std::time::{Duration, SystemTime};
 use bytes::Bytes;
 use controls::{
     Arguments, CallFacts, Decision, DecisionInput, Document, InputError, JsonError, MaskError,
-    Masked, Node, PrincipalInput, PrincipalKind, Snapshot,
+    Masked, PrincipalInput, PrincipalKind, Snapshot,
 };
 use identity::Principal;
-use proto::v1::{AuthMethod, Fact, FactKind};
+use proto::v1::{AuthMethod, Fact};
 
 /// What is put before the policy.
 #[derive(Debug, Clone)]
@@ -22,7 +22,7 @@ pub(crate) struct Question {
     pub(crate) method: Option<String>,
     /// The message exactly as it came; empty for `GET` and `DELETE`.
     pub(crate) message: Bytes,
-    /// Arguments that stand in headers only.
+    /// Arguments that stand in headers only, by the names that they have among arguments.
     pub(crate) params: Vec<(String, String)>,
 }
 
@@ -55,108 +55,56 @@ pub(crate) enum Unjudged {
 /// # Errors
 /// [`Unjudged`] when the message cannot be masked or expressed without ambiguity.
 pub(crate) fn judge(snapshot: &Snapshot, question: &Question) -> Result<Judged, Unjudged> {
-    let (masked, mut facts) = masked(snapshot, &question.message)?;
-    let params = masked_params(snapshot, &question.params, &mut facts);
-    facts.sort_by(|a, b| (a.kind, &a.label).cmp(&(b.kind, &b.label)));
-    let input = input(question, &masked.bytes, &params, facts.clone())?;
+    if question.message.is_empty() {
+        let nothing = Masked { bytes: Bytes::new(), counts: Vec::new(), changed: false };
+        let input = input(question, None, Vec::new())?;
+        let decision = snapshot.authorize(&input);
+        let input = input.bytes().clone();
+        return Ok(Judged { masked: nothing, facts: Vec::new(), input, decision });
+    }
+    // Header parameters are masked and reduced to facts among the arguments that they are, so that their names
+    // count there as those of other arguments do.
+    let said = controls::with_parameters(&question.message, &question.params)?;
+    let seen = snapshot.mask_message(&said)?;
+    let facts = snapshot.facts(&Document::parse(&said)?, &seen);
+    let input = input(question, Some(&seen.bytes), facts.clone())?;
     let decision = snapshot.authorize(&input);
+    let masked = match question.params.as_slice() {
+        [] => seen,
+        _ => snapshot.mask_message(&question.message)?,
+    };
     Ok(Judged { masked, facts, input: input.bytes().clone(), decision })
 }
 
-fn masked(snapshot: &Snapshot, message: &Bytes) -> Result<(Masked, Vec<Fact>), Unjudged> {
-    if message.is_empty() {
-        let nothing = Masked { bytes: Bytes::new(), counts: Vec::new(), changed: false };
-        return Ok((nothing, Vec::new()));
-    }
-    let document = Document::parse(message)?;
-    let masked = snapshot.mask_message(message)?;
-    let facts = snapshot.facts(&document, &masked);
-    Ok((masked, facts))
-}
-
-/// Header parameters as policies and record see them; what masking found in them joins the facts.
-fn masked_params(
-    snapshot: &Snapshot,
-    params: &[(String, String)],
-    facts: &mut Vec<Fact>,
-) -> Vec<(String, String)> {
-    let mut masked_params = Vec::with_capacity(params.len());
-    for (name, value) in params {
-        let masked = snapshot.mask_text(value);
-        for count in masked.counts {
-            let kind = i32::from(FactKind::Detector);
-            match facts.iter_mut().find(|fact| fact.kind == kind && fact.label == count.rule) {
-                Some(fact) => fact.count = fact.count.saturating_add(count.count),
-                None => facts.push(Fact { kind, label: count.rule, count: count.count }),
-            }
-        }
-        masked_params.push((format!("mcp-param-{name}"), masked.text));
-    }
-    masked_params
-}
-
+/// The input from the masked message with its header parameters.
 fn input(
     question: &Question,
-    masked: &Bytes,
-    params: &[(String, String)],
+    seen: Option<&Bytes>,
     facts: Vec<Fact>,
 ) -> Result<DecisionInput, Unjudged> {
-    let document = if masked.is_empty() { None } else { Some(Document::parse(masked)?) };
+    let document = seen.map(|seen| Document::parse(seen)).transpose()?;
     let root = document.as_ref().map(Document::root);
-    let text = |node: Option<Node<'_>>| node.and_then(Node::as_str).map(Cow::into_owned);
-    let method = question.method.clone().or_else(|| text(root?.get("method"))).unwrap_or_default();
-    let named = root.and_then(|root| root.get("params")).zip(name_member(&method));
-    let name = named.and_then(|(node, member)| text(node.get(member)));
-    let with_params = (!params.is_empty()).then(|| arguments_with(root, params));
-    let arguments = match (&with_params, &document) {
-        (Some(message), _) => Arguments::OfMessage(message),
-        (None, Some(_)) => Arguments::OfMessage(masked),
-        (None, None) => Arguments::None,
+    let written = root.and_then(|root| root.get("method")?.as_str());
+    let method = question.method.clone().or_else(|| written.map(Cow::into_owned));
+    let method = method.unwrap_or_default();
+    let arguments =
+        root.and_then(|root| root.get("params")).and_then(|params| params.get("arguments"));
+    let is_kept = |(name, _): &(String, String)| {
+        arguments.is_some_and(|arguments| arguments.get(name).is_some())
     };
+    if !question.params.iter().all(is_kept) {
+        return Err(InputError::ParameterName.into());
+    }
     Ok(DecisionInput::new(&CallFacts {
         principal: principal(&question.principal),
         server: question.server.clone(),
+        name: document.as_ref().and_then(|document| controls::name_of(document, &method)),
         method,
-        name,
-        arguments,
+        arguments: seen.map_or(Arguments::None, |seen| Arguments::OfMessage(seen)),
         facts,
         auth: question.auth_method,
         at_unix_ms: now_ms(),
     })?)
-}
-
-/// A message whose `params.arguments` are those of `root`, as written, and the header parameters. An argument
-/// of the same name becomes a duplicate, which the decision input refuses.
-fn arguments_with(root: Option<Node<'_>>, params: &[(String, String)]) -> Vec<u8> {
-    let arguments = root.and_then(|root| root.get("params")).and_then(|node| node.get("arguments"));
-    let mut message = br#"{"params":{"arguments":{"#.to_vec();
-    let mut push = |name: &str, value: &[u8]| {
-        if message.last() != Some(&b'{') {
-            message.push(b',');
-        }
-        controls::json::write_string(&mut message, name);
-        message.push(b':');
-        message.extend_from_slice(value);
-    };
-    for member in arguments.into_iter().flat_map(Node::members) {
-        push(&member.key, member.value.raw());
-    }
-    for (name, value) in params {
-        let mut token = Vec::new();
-        controls::json::write_string(&mut token, value);
-        push(name, &token);
-    }
-    message.extend_from_slice(b"}}}");
-    message
-}
-
-/// The member of `params` that names what a method is applied to.
-fn name_member(method: &str) -> Option<&'static str> {
-    match method {
-        "tools/call" | "prompts/get" => Some("name"),
-        "resources/read" | "resources/subscribe" | "resources/unsubscribe" => Some("uri"),
-        _ => None,
-    }
 }
 
 fn principal(principal: &Principal) -> PrincipalInput {
@@ -183,7 +131,8 @@ fn now_ms() -> i64 {
 mod tests {
     use super::*;
     use controls::{NamedText, Server, SnapshotSource};
-    use proto::v1::Verdict;
+    use proptest::prelude::*;
+    use proto::v1::{MediaType, Verdict};
 
     const POLICIES: &str = r#"
         permit(principal, action in Action::"session", resource);
@@ -251,19 +200,148 @@ mod tests {
         assert_eq!(snapshot.authorize(&again), judged.decision);
     }
 
+    fn params(pairs: &[(&str, &str)]) -> Vec<(String, String)> {
+        let owned =
+            |(name, value): &(&str, &str)| (format!("mcp-param-{name}"), (*value).to_owned());
+        pairs.iter().map(owned).collect()
+    }
+
     #[test]
     fn header_parameters_are_arguments() {
         let mut asked = call("query", r#"{"n": 1e400}"#);
-        asked.params = vec![("region".to_owned(), "eu".to_owned())];
+        asked.params = params(&[("region", "eu")]);
         assert_eq!(verdict(&asked), (Verdict::Block, vec!["no-eu".to_owned()]));
-        asked.params = vec![("who".to_owned(), "ann@example.com".to_owned())];
+        asked.params = params(&[("sql", "DROP DATABASE x")]);
+        assert_eq!(verdict(&asked), (Verdict::Block, vec!["no-drop".to_owned()]));
+        asked.params = params(&[("who", "ann@example.com"), ("secret", "hunter2hunter2")]);
         let judged = judge(&snapshot(), &asked).unwrap();
         assert_eq!(judged.decision.verdict, Verdict::Allow);
         let input = String::from_utf8(judged.input.to_vec()).unwrap();
         assert!(input.contains("1e400") && input.contains("mcp-param-who"), "{input}");
-        assert!(!input.contains("ann@example.com"), "{input}");
-        let mut twice = call("query", r#"{"mcp-param-region":"us"}"#);
-        twice.params = vec![("region".to_owned(), "eu".to_owned())];
-        assert!(matches!(judge(&snapshot(), &twice), Err(Unjudged::Input(_))));
+        assert!(!input.contains("ann@example.com") && !input.contains("hunter2"), "{input}");
+        assert!(judged.facts.iter().any(|fact| fact.label == "password"), "{:?}", judged.facts);
+    }
+
+    #[test]
+    fn arguments_that_hide_from_policies_are_refused() {
+        for arguments in [r#"{"mcp-param-region":"us"}"#, "[1,2]", "\"s\"", "7"] {
+            for params in [params(&[]), params(&[("region", "eu")])] {
+                let asked = Question { params, ..call("query", arguments) };
+                let refused = judge(&snapshot(), &asked);
+                assert!(matches!(refused, Err(Unjudged::Input(_))), "{arguments} {refused:?}");
+            }
+        }
+        let mut named = call("query", "{}");
+        named.params = params(&[("4111111111111111", "x")]);
+        let refused = judge(&snapshot(), &named);
+        assert!(matches!(refused, Err(Unjudged::Input(InputError::ParameterName))), "{refused:?}");
+    }
+
+    const TEXTS: [&str; 12] = [
+        "ann@example.com",
+        "4111 1111 1111 1111",
+        "password: hunter2",
+        "hunter2hunter2",
+        "{\"api_key\":\"hunter2hunter2\"}",
+        "DROP TABLE x",
+        "[masked:email]",
+        "plain",
+        "",
+        "\u{0}\"\\",
+        "mcp-param-a",
+        "-----BEGIN PRIVATE KEY-----\nAAAA",
+    ];
+    const NAMES: [&str; 10] = [
+        "secret",
+        "api_key",
+        "q",
+        "ann@example.com",
+        "bob@example.com",
+        "[masked:email]",
+        "mcp-param-q",
+        "blob",
+        "name",
+        "4111111111111111",
+    ];
+
+    fn value() -> impl Strategy<Value = serde_json::Value> {
+        let scalar = prop_oneof![
+            prop::sample::select(TEXTS.to_vec()).prop_map(serde_json::Value::from),
+            prop::sample::select(vec![
+                "4111111111111111",
+                "-0",
+                "1.50",
+                "1e400",
+                "0",
+                "null",
+                "true"
+            ])
+            .prop_map(|token| serde_json::json!({ "$token": token })),
+        ];
+        scalar.prop_recursive(3, 12, 4, |inner| {
+            prop_oneof![
+                prop::collection::vec(inner.clone(), 0..4).prop_map(Into::into),
+                prop::collection::btree_map(prop::sample::select(NAMES.to_vec()), inner, 0..4)
+                    .prop_map(|map| serde_json::json!(map)),
+            ]
+        })
+    }
+
+    /// The value as text, in which a token stands as it is.
+    fn written(value: &serde_json::Value) -> String {
+        let mut text = value.to_string();
+        for token in ["4111111111111111", "-0", "1.50", "1e400", "0", "null", "true"] {
+            text = text.replace(&format!("{{\"$token\":\"{token}\"}}"), token);
+        }
+        text
+    }
+
+    proptest! {
+        /// Whatever is admitted, a verifier can make the input again from the recorded message, and finds
+        /// nothing in either that should have been masked.
+        #[test]
+        fn what_is_admitted_verifies(
+            method in prop::sample::select(vec!["tools/call", "resources/read", "tasks/get", "ann@example.com"]),
+            id in prop::sample::select(vec!["1", "4111111111111111", "\"ann@example.com\""]),
+            name in prop::sample::select(TEXTS.to_vec()),
+            arguments in prop::option::of(value()),
+            headers in prop::collection::btree_map(
+                prop::sample::select(NAMES.to_vec()), prop::sample::select(TEXTS.to_vec()), 0..3),
+        ) {
+            let snapshot = snapshot();
+            let name = serde_json::Value::from(name);
+            let arguments =
+                arguments.map(|value| format!(",\"arguments\":{}", written(&value))).unwrap_or_default();
+            let message = format!(
+                r#"{{"jsonrpc":"2.0","id":{id},"method":"{method}","params":{{"name":{name},"uri":{name}{arguments}}}}}"#
+            );
+            let mut asked = question(&message);
+            let headers: Vec<_> = headers.into_iter().collect();
+            asked.params = params(&headers);
+            let Ok(judged) = judge(&snapshot, &asked) else { return Ok(()) };
+            let recorded = judged.masked.bytes;
+            prop_assert_eq!(snapshot.residue(&recorded, MediaType::Json), vec![]);
+            let seen: serde_json::Value = serde_json::from_slice(&judged.input).unwrap();
+            let again: Vec<(String, String)> = seen["arguments"].as_object().unwrap().iter()
+                .filter(|(name, _)| controls::is_parameter(name))
+                .map(|(name, value)| (name.clone(), value.as_str().unwrap().to_owned()))
+                .collect();
+            let said = controls::with_parameters(&recorded, &again).unwrap();
+            prop_assert_eq!(snapshot.residue(&said, MediaType::Json), vec![]);
+            let time = seen["time_ms"].as_i64().unwrap();
+            let document = Document::parse(&said).unwrap();
+            let method = seen["method"].as_str().unwrap().to_owned();
+            let remade = DecisionInput::new(&CallFacts {
+                principal: principal(&asked.principal),
+                server: asked.server.clone(),
+                name: controls::name_of(&document, &method),
+                method,
+                arguments: Arguments::OfMessage(&said),
+                facts: judged.facts,
+                auth: asked.auth_method,
+                at_unix_ms: time,
+            }).unwrap();
+            prop_assert_eq!(remade.bytes(), &judged.input);
+        }
     }
 }

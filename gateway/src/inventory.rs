@@ -64,16 +64,18 @@ impl Inventory {
         servers.get(server)?.known.get(name).cloned()
     }
 
-    /// What the response of a `tools/list` says that was not known. `later_page`: the request had a cursor.
+    /// What the response of a `tools/list` says that was not known; `masked` is the same response as it is
+    /// recorded. `later_page`: the request had a cursor.
     pub(crate) fn observe(
         &self,
         server: &str,
         response: &Document<'_>,
+        masked: &Document<'_>,
         later_page: bool,
     ) -> Option<Observation> {
         let result = response.root().get("result")?;
         let tools = result.get("tools").filter(|tools| tools.kind() == Kind::Array)?;
-        let page = Tools::of_page(tools);
+        let page = Tools::of_page(tools, masked.root().get("result")?.get("tools")?);
         let whole = !later_page && result.get("nextCursor").is_none();
         let before = {
             let servers = self.0.read().unwrap_or_else(PoisonError::into_inner);
@@ -121,10 +123,13 @@ impl Observation {
 }
 
 impl Tools {
-    fn of_page(tools: Node<'_>) -> Tools {
+    /// A name that is masked in the record is foreign.
+    fn of_page(tools: Node<'_>, masked: Node<'_>) -> Tools {
         let mut page = Tools::default();
-        for definition in tools.elements() {
+        for (definition, masked) in tools.elements().zip(masked.elements()) {
             let name = definition.get("name").and_then(Node::as_str);
+            let recorded = masked.get("name").and_then(Node::as_str);
+            let name = name.filter(|name| Some(name) == recorded.as_ref());
             match name.filter(|name| is_leaf_name(name) && page.known.len() < MAX_TOOLS) {
                 Some(name) => {
                     page.known.insert(name.into_owned(), Tool::of(definition));
@@ -186,7 +191,9 @@ mod tests {
         later: bool,
     ) -> Option<Vec<v1::ToolInventoryObserved>> {
         let document = Document::parse(text.as_bytes()).unwrap();
-        let observation = inventory.observe("db", &document, later)?;
+        let masked = text.replace("hunter2", "[masked:password]");
+        let masked = Document::parse(masked.as_bytes()).unwrap();
+        let observation = inventory.observe("db", &document, &masked, later)?;
         let events = observation.events();
         inventory.adopt(observation);
         Some(events)
@@ -248,6 +255,15 @@ mod tests {
         let found: Vec<_> =
             declared.iter().map(|d| (d.header.as_str(), d.path.join("."))).collect();
         assert_eq!(found, [("region", "r".to_owned()), ("deep", "o.deep".to_owned())]);
+    }
+
+    #[test]
+    fn a_name_that_is_masked_is_foreign() {
+        let inventory = Inventory::default();
+        let tools = list(r#"{"name":"password:hunter2"},{"name":"a"}"#, "");
+        let events = observe(&inventory, &tools, false).unwrap();
+        assert_eq!((events[0].tools.len(), events[0].foreign_names), (1, 1));
+        assert_eq!(inventory.tool("db", "password:hunter2"), None);
     }
 
     #[test]

@@ -2,8 +2,8 @@
 //!
 //! What always holds: a request is forwarded only after its event is durable in the ledger; a response, and
 //! each message of a stream, is released only after its event is durable. Ledger away means a clear error and
-//! nothing forwarded. Bytes that need no mask pass exactly as they came. A caller's credentials are never
-//! recorded, logged or sent to a server.
+//! nothing forwarded. Messages that need no mask pass exactly as they came; of headers and of the frames of a
+//! stream only a closed list passes. A caller's credentials are never recorded, logged or sent to a server.
 //!
 //! [`Gateway::start`] checks the configuration and opens the record; [`Gateway::router`] is what to serve.
 //! Where to look: `exchange::pipeline` is the way of one HTTP request from top to bottom; `message` says what

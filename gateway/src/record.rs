@@ -47,6 +47,11 @@ impl Unrecorded {
     pub(crate) fn is_too_large(&self) -> bool {
         matches!(self, Unrecorded::Refused(RecordError::TooLarge { .. }))
     }
+
+    /// It may become durable yet.
+    pub(crate) fn may_come(&self) -> bool {
+        !matches!(self, Unrecorded::Refused(_))
+    }
 }
 
 impl Log {

@@ -69,6 +69,8 @@ struct State {
     /// Keys by last use: every key of `sessions` once.
     by_use: BTreeMap<u64, Key>,
     uses: u64,
+    /// Those that make room, until it is durable that they did.
+    leaving: HashSet<Key>,
     seen: HashSet<[u8; 16]>,
     seen_order: VecDeque<[u8; 16]>,
     asked: HashMap<[u8; 32], String>,
@@ -130,14 +132,21 @@ impl Sessions {
         Session { id, server: server.into(), auth_method, client_info, key, owner }
     }
 
-    /// The session that must be forgotten, now, for one more to fit.
+    /// The session that must be forgotten for one more to fit: [`Sessions::remove`] it once that is durable, or
+    /// [`Sessions::keep`] it. Until then it goes on, and is not chosen again.
     pub(crate) fn evict(&self) -> Option<Session> {
         let mut state = self.state();
-        if state.sessions.len() < self.limit {
+        if state.sessions.len().saturating_sub(state.leaving.len()) < self.limit {
             return None;
         }
-        let (_, key) = state.by_use.pop_first()?;
-        state.sessions.remove(&key).map(|(session, _)| session)
+        let key = *state.by_use.values().find(|key| !state.leaving.contains(key))?;
+        state.leaving.insert(key);
+        state.sessions.get(&key).map(|(session, _)| session.clone())
+    }
+
+    /// A session that was to make room stays after all.
+    pub(crate) fn keep(&self, session: &Session) {
+        self.state().leaving.remove(&session.key);
     }
 
     /// Makes a session known.
@@ -152,16 +161,10 @@ impl Sessions {
         }
     }
 
-    /// Makes a session known, when one was opened.
-    pub(crate) fn extend(&self, opened: Option<Session>) {
-        if let Some(session) = opened {
-            self.insert(session);
-        }
-    }
-
     /// Forgets a session that ended; `false` when it was not there.
     pub(crate) fn remove(&self, session: &Session) -> bool {
         let mut state = self.state();
+        state.leaving.remove(&session.key);
         // Another session may stand there by now, opened under the same protocol id.
         if state.sessions.get(&session.key).is_none_or(|(found, _)| found.id != session.id) {
             return false;
@@ -300,7 +303,13 @@ mod tests {
         let sessions = sessions(2);
         let (first, second) = (open(&sessions, "1", "ann"), open(&sessions, "2", "ann"));
         sessions.find(first.key, sessions.owner(&caller("ann"))).unwrap();
+        let leaving = sessions.evict().unwrap();
+        assert_eq!(leaving.id, second.id);
+        assert!(sessions.evict().is_none(), "one leaves already");
+        assert!(sessions.contains(second.key));
+        sessions.keep(&leaving);
         assert_eq!(sessions.evict().unwrap().id, second.id);
+        assert!(sessions.remove(&second));
         assert!(sessions.evict().is_none());
         open(&sessions, "1", "ann");
         assert!(!sessions.remove(&first));

@@ -1,7 +1,8 @@
-//! Server-sent events, cut into pieces that keep their exact bytes (WHATWG HTML section 9.2).
+//! Server-sent events, cut into pieces and written anew from their parts (WHATWG HTML section 9.2).
 //!
 //! A piece is one event with its blank line, or one comment line that stands between events. Each is given out
-//! as soon as its last byte is there; nothing is held that need not be.
+//! as soon as its last byte is there; nothing is held that need not be. Only `data` is masked and recorded, so
+//! nothing else that a server writes is passed on unless there is no room in it for a value.
 
 use bytes::{Bytes, BytesMut};
 
@@ -23,15 +24,27 @@ pub(crate) struct Splitter {
     in_first_line: bool,
 }
 
+/// Longest `id` that is passed on, in bytes; what a client says back of it has the same bound.
+const MAX_ID_BYTES: usize = crate::http::forwarded::MAX_VALUE_BYTES;
+/// Longest name of an event that is passed on, in bytes.
+const MAX_NAME_BYTES: usize = 64;
+/// Most digits of a `retry`.
+const MAX_RETRY_DIGITS: usize = 10;
+
 /// A piece of a stream.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct Piece {
-    /// Exactly as it came.
-    pub(crate) raw: Bytes,
     /// The joined `data` lines; `None` when there is none, or nothing in it.
     pub(crate) data: Option<Bytes>,
     /// The `id`.
     pub(crate) id: Option<Bytes>,
+    event: Option<Bytes>,
+    retry: Option<Bytes>,
+    /// There is a `data` line, be it empty: clients are told of such an event.
+    has_data: bool,
+    has_comment: bool,
+    /// A blank line ends it.
+    is_complete: bool,
 }
 
 /// A piece is longer than the bound.
@@ -80,7 +93,7 @@ impl Splitter {
                 self.scanned = 0;
                 self.first_line_start = 0;
                 self.in_first_line = true;
-                return self.bounded(raw.len()).map(|()| Some(Piece::read(raw)));
+                return self.bounded(raw.len()).map(|()| Some(Piece::read(&raw)));
             }
         }
         self.bounded(self.buffer.len()).map(|()| None)
@@ -91,7 +104,7 @@ impl Splitter {
     pub(crate) fn rest(&mut self) -> Option<Piece> {
         let raw = self.buffer.split().freeze();
         self.scanned = 0;
-        (!raw.is_empty()).then(|| Piece::read(raw))
+        (!raw.is_empty()).then(|| Piece::read(&raw))
     }
 
     /// Looks at one byte; does it end a piece?
@@ -127,48 +140,70 @@ impl Splitter {
 }
 
 impl Piece {
-    fn read(raw: Bytes) -> Piece {
+    fn read(raw: &Bytes) -> Piece {
+        let mut piece = Piece::default();
         let mut data: Vec<Bytes> = Vec::new();
-        let mut id = None;
-        for line in Lines::of(&raw) {
-            match field(&raw[line.clone()]) {
-                (b"data", skip) => data.push(raw.slice(line.start + skip..line.end)),
-                (b"id", skip) => {
-                    let value = raw.slice(line.start + skip..line.end);
-                    id = (!value.contains(&0)).then_some(value).or(id);
-                }
+        for line in Lines::of(raw) {
+            let (name, skip) = field(&raw[line.clone()]);
+            let value = raw.slice(line.start + skip..line.end);
+            piece.is_complete = line.is_empty();
+            match name {
+                b"data" => data.push(value),
+                b"id" if !value.contains(&0) => piece.id = Some(value),
+                b"event" => piece.event = Some(value),
+                b"retry" => piece.retry = Some(value),
+                b"" if skip > 0 => piece.has_comment = true,
                 _ => {}
             }
         }
+        piece.has_data = !data.is_empty();
         let data = match data.len() {
-            0 => None,
-            1 => data.pop(),
+            0 | 1 => data.pop(),
             _ => Some(Bytes::from(data.join(&b'\n'))),
         };
-        Piece { raw, data: data.filter(|data| !data.is_empty()), id }
+        piece.data = data.filter(|data| !data.is_empty());
+        piece
     }
 
-    /// The piece with other data: all else stays as it came, and the new data stands where the first was.
-    pub(crate) fn with_data(&self, data: &[u8]) -> Bytes {
-        let mut out = BytesMut::with_capacity(self.raw.len() + data.len());
-        let mut replacement = Some(data);
-        let mut from = 0;
-        for line in Lines::of(&self.raw) {
-            if field(&self.raw[line.clone()]).0 != b"data" {
-                continue;
+    /// The piece with this data in place of its own. An `id` passes exactly as it is when it `is_clean`: clients
+    /// give it back to resume. Comments lose their text, unknown fields are left out.
+    pub(crate) fn written(&self, data: &[u8], is_clean: impl Fn(&str) -> bool) -> Bytes {
+        let mut out = BytesMut::with_capacity(data.len() + 64);
+        let mut line = |name: &[u8], value: &[u8]| {
+            for part in [name, value, b"\n"] {
+                out.extend_from_slice(part);
             }
-            out.extend_from_slice(&self.raw[from..line.start]);
-            let end = line_end(&self.raw, line.end);
-            if let Some(data) = replacement.take() {
-                for (index, part) in data.split(|byte| *byte == b'\n').enumerate() {
-                    out.extend_from_slice(if index == 0 { b"data: " } else { b"\ndata: " });
-                    out.extend_from_slice(part);
-                }
-                out.extend_from_slice(&self.raw[line.end..end]);
-            }
-            from = end;
+        };
+        if self.has_comment {
+            line(b":", b"");
         }
-        out.extend_from_slice(&self.raw[from..]);
+        if let Some(name) = self.event.as_deref().filter(|name| !name.is_empty()) {
+            let plain = |byte: &u8| byte.is_ascii_alphanumeric() || b"_-./".contains(byte);
+            let passes = name.len() <= MAX_NAME_BYTES
+                && name.iter().all(plain)
+                && std::str::from_utf8(name).is_ok_and(&is_clean);
+            line(b"event: ", if passes { name } else { b"withheld" });
+        }
+        if let Some(id) = self.id.as_deref() {
+            let passes = id.len() <= MAX_ID_BYTES && std::str::from_utf8(id).is_ok_and(&is_clean);
+            if passes {
+                line(b"id: ", id);
+            } else {
+                line(b": the id of this event is withheld, because it cannot be recorded", b"");
+            }
+        }
+        let is_number = |text: &&[u8]| {
+            (1..=MAX_RETRY_DIGITS).contains(&text.len()) && text.iter().all(u8::is_ascii_digit)
+        };
+        if let Some(retry) = self.retry.as_deref().filter(is_number) {
+            line(b"retry: ", retry);
+        }
+        if self.has_data {
+            data.split(|byte| *byte == b'\n').for_each(|part| line(b"data: ", part));
+        }
+        if self.is_complete {
+            line(b"", b"");
+        }
         out.freeze()
     }
 }

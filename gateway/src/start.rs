@@ -52,6 +52,19 @@ pub enum StartError {
     Late,
 }
 
+impl StartError {
+    /// May the same start succeed later, with the ledger back?
+    pub fn is_retryable(&self) -> bool {
+        match self {
+            Self::Recorder(recorder::StartError::Record { source, .. }) | Self::Policy(source) => {
+                source.is_retryable()
+            }
+            Self::Late => true,
+            _ => false,
+        }
+    }
+}
+
 /// A gateway that is ready to serve.
 pub struct Gateway {
     shared: Arc<Shared>,

@@ -24,6 +24,7 @@ mod jwks;
 mod machine;
 mod principal;
 mod resource_metadata;
+mod secret_file;
 mod token;
 mod verified;
 mod verifier;
@@ -37,6 +38,7 @@ pub use principal::{Principal, PrincipalKind};
 pub use resource_metadata::{
     challenge, protected_resource_metadata, protected_resource_metadata_url,
 };
+pub use secret_file::read_secret_file;
 pub use token::MAX_TOKEN_BYTES;
 pub use verifier::Verifier;
 

@@ -1,8 +1,6 @@
 //! Configuration of the ledger: parsed whole, every mistake reported at once.
 
-use std::fs;
 use std::net::SocketAddr;
-use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
 use schemars::JsonSchema;
@@ -59,6 +57,11 @@ pub(crate) struct Checked {
 }
 
 impl LedgerConfig {
+    /// Every mistake that the ledger would refuse to start with, one line each. Reads the files that are named.
+    pub fn mistakes(&self) -> Vec<String> {
+        self.clone().check().err().map(|error| error.0).unwrap_or_default()
+    }
+
     /// Reads the keys and checks every value.
     ///
     /// # Errors
@@ -112,11 +115,6 @@ impl LedgerConfig {
 }
 
 fn read_key(field: &str, path: &Path) -> Result<SigningKey, String> {
-    let about = |what: String| format!("{field}: {}: {what}", path.display());
-    let mode = fs::metadata(path).map_err(|error| about(error.to_string()))?.permissions().mode();
-    if mode & 0o077 != 0 {
-        return Err(about(format!("mode {:04o} lets others read it; chmod 600", mode & 0o7777)));
-    }
-    let text = fs::read_to_string(path).map_err(|error| about(error.to_string()))?;
-    SigningKey::parse(text.trim_end()).map_err(|error| about(error.to_string()))
+    let text = identity::read_secret_file(path).map_err(|what| format!("{field}: {what}"))?;
+    SigningKey::parse(&text).map_err(|error| format!("{field}: {}: {error}", path.display()))
 }

@@ -1,8 +1,11 @@
 //! The ledger's doors: gRPC for recorders and followers, HTTP for tiles.
 
+mod access;
 mod append;
 mod status;
 mod subscribe;
+#[cfg(test)]
+mod tests;
 mod tiles;
 
 use std::pin::Pin;
@@ -16,6 +19,7 @@ use tlog::VerifyingKey;
 use tokio::sync::watch;
 use tonic::{Request, Response, Status, Streaming};
 
+use crate::health::Health;
 use crate::own::OwnRecorder;
 use crate::publish::Published;
 use crate::registry::Registry;
@@ -38,6 +42,7 @@ pub(crate) struct Doors {
     pub(crate) published: watch::Receiver<Arc<Published>>,
     pub(crate) readers: identity::Verifier,
     pub(crate) audience: Arc<str>,
+    pub(crate) health: Health,
 }
 
 impl Doors {

@@ -62,7 +62,7 @@ const BYTES_AT_ONCE: usize = 8 << 20;
 /// number of entries done and of all.
 ///
 /// # Errors
-/// [`StoreError`] when the store cannot even be read.
+/// [`StoreError::InUse`] when a ledger runs on the folder; other [`StoreError`]s when the store cannot even be read.
 pub fn fsck(
     data_dir: &Path,
     log: &VerifyingKey,

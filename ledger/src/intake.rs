@@ -25,6 +25,11 @@ pub(crate) enum Refusal {
     Opening(#[from] OpeningError),
     #[error("the seal over sequence {0} does not verify with this recorder's key")]
     Seal(u64),
+    #[error(
+        "event {sequence} lies below the head of this epoch, event {head}: it was stored before and cannot be \
+         compared; send again only what the ledger did not acknowledge, from the head that it told"
+    )]
+    BelowHead { sequence: u64, head: u64 },
 }
 
 impl Refusal {
@@ -41,6 +46,7 @@ impl Refusal {
             Refusal::Opening(OpeningError::Surplus(_)) => "disclosure_surplus",
             Refusal::Opening(_) => "disclosure_mismatch",
             Refusal::Seal(_) => "seal_invalid",
+            Refusal::BelowHead { .. } => "event_below_head",
         }
     }
 }
@@ -50,7 +56,7 @@ impl Refusal {
 pub(crate) enum Judged {
     /// It is next in its chain.
     Next(Box<Arrival>),
-    /// It was stored before.
+    /// It is the head, byte for byte, and stored once what was accepted before is.
     Resent { sequence: u64 },
     /// It contradicts the chain.
     Fork(RecorderConflict),
@@ -78,6 +84,11 @@ impl Intake {
         Self { origin, recorder_id, key, epoch, head, active_snapshot }
     }
 
+    /// Name of the stream's recorder.
+    pub(crate) fn recorder_id(&self) -> &str {
+        &self.recorder_id
+    }
+
     /// The chain as far as it was accepted.
     pub(crate) fn head(&self) -> Option<&ChainHead> {
         self.head.as_ref()
@@ -93,10 +104,7 @@ impl Intake {
         self.check_owner(&recorder)?;
         let hash = event_hash(&new.event);
         match position(self.head.as_ref(), &recorder) {
-            Position::Resent if self.is_other_head(&recorder, &hash) => {
-                Ok(Judged::Fork(self.conflict(&recorder, hash)))
-            }
-            Position::Resent => Ok(Judged::Resent { sequence: recorder.sequence }),
+            Position::Resent => self.judge_resent(&recorder, hash),
             Position::Fork => Ok(Judged::Fork(self.conflict(&recorder, hash))),
             Position::Next => {
                 check_openings(&event, &new.openings)?;
@@ -133,9 +141,16 @@ impl Intake {
         Ok(())
     }
 
-    /// Another event under the sequence number of the head.
-    fn is_other_head(&self, recorder: &Recorder, hash: &[u8; 32]) -> bool {
-        self.head.is_some_and(|head| head.sequence == recorder.sequence && head.hash != *hash)
+    /// Only the head's hash is at hand, so only the head can be told from another event of its number.
+    fn judge_resent(&self, recorder: &Recorder, hash: [u8; 32]) -> Result<Judged, Refusal> {
+        let sequence = recorder.sequence;
+        match self.head {
+            Some(head) if sequence < head.sequence => {
+                Err(Refusal::BelowHead { sequence, head: head.sequence })
+            }
+            Some(head) if head.hash == hash => Ok(Judged::Resent { sequence }),
+            _ => Ok(Judged::Fork(self.conflict(recorder, hash))),
+        }
     }
 
     fn check_seal(&self, event: &Event) -> Result<(), Refusal> {

@@ -14,6 +14,7 @@ mod clock;
 mod config;
 mod door;
 pub mod fsck;
+mod health;
 mod intake;
 mod own;
 mod publish;

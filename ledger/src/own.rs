@@ -3,13 +3,16 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use bytes::Bytes;
 use proto::canonical::encode_event;
+use proto::disclosure::disclose;
 use proto::ids::Id;
 use proto::kind::Kind;
 use proto::seal::Seal;
 use proto::v1::{
-    ChainHead as ReportedHead, ClockState, ClockStepped, Event, KeyIntroduced, KeyRole, LogMark,
-    NewEvent, RecorderConflict, RecorderSeal, RecorderStarted, RecorderStopped,
+    ChainHead as ReportedHead, ClockState, ClockStepped, Disclosure, Event, KeyIntroduced, KeyRole,
+    LogMark, MediaType, NewEvent, Opening, RecorderConflict, RecorderSeal, RecorderStarted,
+    RecorderStopped, Slot,
 };
 use proto::{ChainHead, chain};
 use tlog::SigningKey;
@@ -27,6 +30,9 @@ const MARK_INTERVAL: Duration = Duration::from_secs(3600);
 /// Longest time between two seals of an idle recorder.
 const SEAL_INTERVAL: Duration = Duration::from_secs(10);
 
+/// JSON that an event discloses in a slot; slots ascend.
+pub(crate) type Content = (Slot, Bytes);
+
 /// Records the ledger's own events. Cheap to clone.
 #[derive(Clone)]
 pub(crate) struct OwnRecorder {
@@ -35,6 +41,8 @@ pub(crate) struct OwnRecorder {
 }
 
 struct OwnChain {
+    /// The stop is recorded, and nothing comes after it.
+    has_ended: bool,
     intake: Intake,
     lease: Lease,
     epoch: Id,
@@ -68,6 +76,7 @@ impl OwnRecorder {
         let verifying = parts.key.verifying_key();
         let intake = Intake::new(Arc::clone(&origin), verifying, epoch, None, None);
         let chain = OwnChain {
+            has_ended: false,
             intake,
             lease,
             epoch,
@@ -77,13 +86,15 @@ impl OwnRecorder {
             published: parts.published,
         };
         let own = Self { chain: Arc::new(Mutex::new(chain)), registry: parts.registry };
-        own.record(Kind::RecorderStarted(started(previous))).await?;
+        own.record(Kind::RecorderStarted(started(previous)), Vec::new()).await?;
         if parts.confirmed_clock_step {
-            own.record(Kind::ClockStepped(ClockStepped { step_ns: 0, confirmed: true })).await?;
+            let step = ClockStepped { step_ns: 0, confirmed: true };
+            own.record(Kind::ClockStepped(step), Vec::new()).await?;
         }
         let vkey = parts.log_key.verifying_key().to_string();
         let role = KeyRole::Log.into();
-        own.record(Kind::KeyIntroduced(KeyIntroduced { role, vkey: vkey.clone() })).await?;
+        let key = KeyIntroduced { role, vkey: vkey.clone() };
+        own.record(Kind::KeyIntroduced(key), Vec::new()).await?;
         own.mark(vkey).await?;
         Ok(own)
     }
@@ -97,33 +108,50 @@ impl OwnRecorder {
         conflict: RecorderConflict,
         suspended: StoredChain,
     ) -> Result<(), Stopped> {
-        let kind = Kind::RecorderConflict(conflict);
-        self.chain.lock().await.append(kind, Some(suspended)).await
+        self.append(Kind::RecorderConflict(conflict), Vec::new(), Some(suspended)).await
     }
 
-    /// Seals and marks until the sequencer ends.
+    /// Records an event with what it discloses; durable when this returns.
     ///
     /// # Errors
     /// [`Stopped`].
+    pub(crate) async fn record(&self, kind: Kind, contents: Vec<Content>) -> Result<(), Stopped> {
+        self.append(kind, contents, None).await
+    }
+
+    /// Seals and marks until the stop, or until the sequencer ends.
+    ///
+    /// # Errors
+    /// [`Stopped`]: the sequencer has ended, and nobody stopped the ledger.
     pub(crate) async fn run(self, log_vkey: String) -> Result<(), Stopped> {
         let mut seal = tokio::time::interval(SEAL_INTERVAL);
         let mut mark = tokio::time::interval(MARK_INTERVAL);
         mark.tick().await;
         loop {
-            tokio::select! {
-                _ = seal.tick() => self.seal().await?,
-                _ = mark.tick() => self.mark(log_vkey.clone()).await?,
+            let recorded = tokio::select! {
+                _ = seal.tick() => self.seal().await,
+                _ = mark.tick() => self.mark(log_vkey.clone()).await,
+            };
+            if self.chain.lock().await.has_ended {
+                return Ok(());
             }
+            recorded?;
         }
     }
 
-    /// The last two events of the epoch: stopped, sealed.
+    /// The last two events of the epoch: stopped, sealed. Nothing is recorded after them.
     ///
     /// # Errors
     /// [`Stopped`].
     pub(crate) async fn stop(&self) -> Result<(), Stopped> {
-        self.record(Kind::RecorderStopped(RecorderStopped { drained: true })).await?;
-        self.seal().await
+        let mut chain = self.chain.lock().await;
+        let stopped = Kind::RecorderStopped(RecorderStopped { drained: true });
+        let recorded = match chain.append(stopped, Vec::new(), None).await {
+            Ok(()) => chain.append_seal().await,
+            Err(stopped) => Err(stopped),
+        };
+        chain.has_ended = true;
+        recorded
     }
 
     async fn mark(&self, log_vkey: String) -> Result<(), Stopped> {
@@ -133,31 +161,48 @@ impl OwnRecorder {
             snapshot_digests: snapshots.iter().map(|digest| digest.to_vec().into()).collect(),
             vkeys: vec![log_vkey],
         };
-        self.record(Kind::LogMark(mark)).await
+        self.record(Kind::LogMark(mark), Vec::new()).await
     }
 
     async fn seal(&self) -> Result<(), Stopped> {
-        let mut chain = self.chain.lock().await;
-        let seal = chain.seal();
-        chain.append(Kind::RecorderSeal(seal), None).await
+        self.chain.lock().await.append_seal().await
     }
 
-    async fn record(&self, kind: Kind) -> Result<(), Stopped> {
-        self.chain.lock().await.append(kind, None).await
+    /// On a task of its own: a caller that goes away must not leave a number of the chain without its event.
+    async fn append(
+        &self,
+        kind: Kind,
+        contents: Vec<Content>,
+        suspend: Option<StoredChain>,
+    ) -> Result<(), Stopped> {
+        let chain = Arc::clone(&self.chain);
+        let append =
+            tokio::spawn(async move { chain.lock().await.append(kind, contents, suspend).await });
+        append.await.map_err(|_| Stopped)?
     }
 }
 
 impl OwnChain {
-    async fn append(&mut self, kind: Kind, suspend: Option<StoredChain>) -> Result<(), Stopped> {
+    async fn append(
+        &mut self,
+        kind: Kind,
+        contents: Vec<Content>,
+        suspend: Option<StoredChain>,
+    ) -> Result<(), Stopped> {
+        if self.has_ended {
+            return Err(Stopped);
+        }
+        let (disclosures, openings) = commit(contents)?;
         let event = Event {
             event_id: uuid::Uuid::now_v7().into_bytes().to_vec().into(),
             occurred_at_ns: unix_now_ns(),
             recorder: Some(chain::next(self.intake.head(), self.key.name(), &self.epoch.0)),
+            disclosures,
             kind: Some(kind),
             ..Event::default()
         };
         let event = encode_event(&event).map_err(refused)?;
-        let judged = self.intake.judge(NewEvent { event, openings: Vec::new() });
+        let judged = self.intake.judge(NewEvent { event, openings });
         let Judged::Next(arrival) = judged.map_err(refused)? else {
             return Err(refused("it does not follow its own chain"));
         };
@@ -167,6 +212,11 @@ impl OwnChain {
         let place = places.last().ok_or(Stopped)?;
         self.lease.advance(head, place.leaf_index, snapshot);
         Ok(())
+    }
+
+    async fn append_seal(&mut self) -> Result<(), Stopped> {
+        let seal = self.seal();
+        self.append(Kind::RecorderSeal(seal), Vec::new(), None).await
     }
 
     fn seal(&self) -> RecorderSeal {
@@ -190,6 +240,19 @@ impl OwnChain {
             clock: Some(ClockState::default()),
         }
     }
+}
+
+/// Commitments to contents, each under a fresh salt, and what opens them.
+fn commit(contents: Vec<Content>) -> Result<(Vec<Disclosure>, Vec<Opening>), Stopped> {
+    let mut disclosures = Vec::with_capacity(contents.len());
+    let mut openings = Vec::with_capacity(contents.len());
+    for (slot, content) in contents {
+        let mut salt = [0; 32];
+        getrandom::fill(&mut salt).map_err(refused)?;
+        disclosures.push(disclose(slot, MediaType::Json, &salt, &content));
+        openings.push(Opening { slot: slot.into(), salt: salt.to_vec().into(), content });
+    }
+    Ok((disclosures, openings))
 }
 
 /// An own event that breaks our own rules is a defect: stop rather than record something else.

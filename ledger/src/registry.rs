@@ -49,6 +49,8 @@ pub(crate) struct Registry {
 struct Chains {
     stored: HashMap<(String, Id), StoredChain>,
     open: HashSet<(String, Id)>,
+    /// Recorders that forked a chain, in whichever epoch.
+    suspended: HashSet<String>,
 }
 
 impl Registry {
@@ -57,11 +59,17 @@ impl Registry {
         stored: Vec<StoredChain>,
     ) -> Self {
         let keys = keys.into_iter().map(|key| (key.name().to_owned(), key)).collect();
+        let suspended = stored
+            .iter()
+            .filter(|chain| chain.suspended)
+            .map(|chain| chain.recorder_id.clone())
+            .collect();
         let stored = stored
             .into_iter()
             .map(|chain| ((chain.recorder_id.clone(), chain.epoch), chain))
             .collect();
-        Self { keys, chains: Mutex::new(Chains { stored, open: HashSet::new() }) }
+        let chains = Chains { stored, open: HashSet::new(), suspended };
+        Self { keys, chains: Mutex::new(chains) }
     }
 
     /// The key that must answer the challenge of a recorder that wants to append.
@@ -71,10 +79,19 @@ impl Registry {
     pub(crate) fn key(&self, recorder_id: &str) -> Result<&VerifyingKey, Refused> {
         let key =
             self.keys.get(recorder_id).ok_or_else(|| Refused::Unknown(recorder_id.to_owned()))?;
+        self.check_not_suspended(recorder_id)?;
+        Ok(key)
+    }
+
+    /// Whether the recorder may go on: a fork of one epoch ends the streams of all.
+    ///
+    /// # Errors
+    /// [`Refused::Suspended`].
+    pub(crate) fn check_not_suspended(&self, recorder_id: &str) -> Result<(), Refused> {
         if self.is_suspended(recorder_id) {
             return Err(Refused::Suspended(recorder_id.to_owned()));
         }
-        Ok(key)
+        Ok(())
     }
 
     /// Takes the one stream of an epoch.
@@ -142,10 +159,7 @@ impl Registry {
     }
 
     fn is_suspended(&self, recorder_id: &str) -> bool {
-        self.chains()
-            .stored
-            .values()
-            .any(|chain| chain.recorder_id == recorder_id && chain.suspended)
+        self.chains().suspended.contains(recorder_id)
     }
 
     fn chains(&self) -> MutexGuard<'_, Chains> {
@@ -207,7 +221,12 @@ impl Lease {
     }
 
     fn store(&mut self, chain: StoredChain) {
-        self.registry.chains().stored.insert(self.place.clone(), chain.clone());
+        let mut chains = self.registry.chains();
+        if chain.suspended {
+            chains.suspended.insert(chain.recorder_id.clone());
+        }
+        chains.stored.insert(self.place.clone(), chain.clone());
+        drop(chains);
         self.chain = Some(chain);
     }
 }
@@ -239,5 +258,9 @@ mod tests {
         assert_eq!(registry.active_snapshots(), [[7; 32]]);
         assert!(lease.suspend().suspended);
         assert_eq!(registry.key("r"), Err(Refused::Suspended("r".into())));
+        let suspended = lease.chain().cloned().unwrap();
+        let key = SigningKey::from_seed("r", [1; 32]).unwrap().verifying_key();
+        let restarted = Registry::new([key], vec![suspended]);
+        assert_eq!(restarted.check_not_suspended("r"), Err(Refused::Suspended("r".into())));
     }
 }

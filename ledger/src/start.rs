@@ -11,6 +11,7 @@ use tokio::task::JoinHandle;
 
 use crate::config::{Checked, ConfigError, LedgerConfig};
 use crate::door::Doors;
+use crate::health::{Health, own_recorder, publisher, watch_sequencer};
 use crate::own::{OwnParts, OwnRecorder};
 use crate::publish::{self, CheckpointFile, PublishError, Published};
 use crate::registry::Registry;
@@ -95,16 +96,17 @@ pub enum StartError {
 
 /// A running ledger.
 pub struct Ledger {
-    doors: Doors,
+    pub(crate) doors: Doors,
     tasks: Vec<JoinHandle<()>>,
-    failure: watch::Receiver<Option<Arc<str>>>,
 }
 
 impl Ledger {
     /// Recovers the log in `data_dir`, or begins one, and records the start.
     ///
     /// # Errors
-    /// [`StartError`] says what is wrong and what to do; nothing was changed then.
+    /// [`StartError`] says what is wrong and what to do. Nothing that was recorded or published is changed then;
+    /// a new folder may have got its store and its empty checkpoint, and a log that could not record its whole
+    /// start ([`StartError::OwnStart`]) the first events of that.
     pub async fn start(config: LedgerConfig, options: Options) -> Result<Self, StartError> {
         let config = config.check()?;
         let (store, checkpoint_path) = open_folder(&config.data_dir)?;
@@ -128,10 +130,11 @@ impl Ledger {
         .map_err(|_| StartError::OwnStart)?;
 
         let (failure_tx, failure) = watch::channel(None);
+        let health = Health(failure);
         let tasks = vec![
             watch_sequencer(&sequencer, failure_tx.clone()),
-            publisher(file, Arc::clone(&log_key), &sequencer, published_tx, failure_tx),
-            own_recorder(own.clone(), log_key.verifying_key().to_string()),
+            publisher(file, Arc::clone(&log_key), &sequencer, published_tx, failure_tx.clone()),
+            own_recorder(own.clone(), log_key.verifying_key().to_string(), failure_tx),
         ];
         config.readers.warm().await;
         let doors = Doors {
@@ -144,8 +147,9 @@ impl Ledger {
             published,
             readers: config.readers,
             audience: config.public_url.into(),
+            health,
         };
-        Ok(Self { doors, tasks, failure })
+        Ok(Self { doors, tasks })
     }
 
     /// Every door of the ledger: gRPC, tiles, health.
@@ -155,20 +159,15 @@ impl Ledger {
 
     /// Returns when the ledger cannot go on, with the reason. It must then be restarted.
     pub async fn failed(&self) -> Arc<str> {
-        let mut failure = self.failure.clone();
-        let reason = failure.wait_for(Option::is_some).await;
-        reason.ok().and_then(|reason| reason.clone()).unwrap_or_else(|| "the ledger ended".into())
+        self.doors.health.failed().await
     }
 
-    /// Why the ledger cannot record now, if so.
+    /// Why the ledger cannot record now, if so; what `/readyz` answers.
     ///
     /// # Errors
-    /// The reason, for `/readyz`.
+    /// The reason.
     pub fn readiness(&self) -> Result<(), String> {
-        match self.failure.borrow().as_ref() {
-            None => Ok(()),
-            Some(reason) => Err(reason.to_string()),
-        }
+        self.doors.health.readiness().map_err(|reason| reason.to_string())
     }
 
     /// Records the stop, takes nothing more, and waits until the stop is published.
@@ -226,39 +225,4 @@ fn reconcile(
         return Err(StartError::Contradicts { size: size.0, found, published, checkpoint });
     }
     Ok(published)
-}
-
-type Failure = watch::Sender<Option<Arc<str>>>;
-
-fn watch_sequencer(sequencer: &Sequencer, failure: Failure) -> JoinHandle<()> {
-    let mut fatal = sequencer.fatal();
-    tokio::spawn(async move {
-        if let Ok(fatal) = fatal.wait_for(Option::is_some).await {
-            failure.send_replace(fatal.as_ref().map(|fatal| fatal.to_string().into()));
-        }
-    })
-}
-
-fn publisher(
-    file: CheckpointFile,
-    key: Arc<tlog::SigningKey>,
-    sequencer: &Sequencer,
-    published: watch::Sender<Arc<Published>>,
-    failure: Failure,
-) -> JoinHandle<()> {
-    let heads = sequencer.head();
-    tokio::spawn(async move {
-        if let Err(error) = publish::run(file, key, heads, published).await {
-            tracing::error!(%error, "publishing stops");
-            failure.send_replace(Some(error.to_string().into()));
-        }
-    })
-}
-
-fn own_recorder(own: OwnRecorder, log_vkey: String) -> JoinHandle<()> {
-    tokio::spawn(async move {
-        if own.run(log_vkey).await.is_err() {
-            tracing::error!("the ledger's own recorder stops");
-        }
-    })
 }

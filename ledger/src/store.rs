@@ -72,6 +72,12 @@ pub struct Batch {
 /// Why a store failed. Every failure of a write is fatal: the process stops and recovers at the next start.
 #[derive(Debug, thiserror::Error)]
 pub enum StoreError {
+    /// Another process, or another part of this one, has the store open. Nothing is wrong with it.
+    #[error("the store in {path} is in use: a ledger runs on it; stop that ledger first")]
+    InUse {
+        /// Its folder.
+        path: String,
+    },
     /// The engine reports an error.
     #[error("the store in {path} failed: {reason}; stop, check the disk, start again")]
     Engine {

@@ -13,7 +13,7 @@ use proto::{ChainHead, chain, decode_entry, event_hash};
 use tlog::{CompactRange, Hash, LeafIndex, Tile, TileKind, TreeSize, leaf_hash};
 
 use crate::sequencer::{Arrival, Sequencer};
-use crate::store::{RocksStore, Store};
+use crate::store::{RocksStore, Store, StoreError};
 use crate::tree::TreeReader;
 
 const EPOCH: Id = Id([7; 16]);
@@ -182,7 +182,8 @@ async fn tiles_are_those_of_the_tree_at_every_width() {
 async fn a_second_writer_is_kept_out() {
     let folder = tempfile::tempdir().unwrap();
     let (store, sequencer, _tree) = open(folder.path());
-    assert!(RocksStore::open(folder.path()).is_err());
+    let second = RocksStore::open(folder.path()).err().unwrap();
+    assert!(matches!(second, StoreError::InUse { .. }), "{second}");
     let arrivals = Chain(None).take(1);
     sequencer.submit(arrivals, None).await.unwrap().await.unwrap();
     let head = store.head().unwrap().unwrap();
@@ -195,7 +196,59 @@ async fn a_second_writer_is_kept_out() {
         head,
     };
     let error = store.append(TreeSize(0), &batch).unwrap_err();
-    assert!(matches!(error, crate::store::StoreError::Conflict { expected: 0, found: 1 }));
+    assert!(matches!(error, StoreError::Conflict { expected: 0, found: 1 }));
+}
+
+/// The write-ahead log of a store that was closed after commits of one event each.
+async fn write_ahead_log(folder: &Path, commits: usize) -> std::path::PathBuf {
+    let (store, sequencer, tree) = open(folder);
+    for arrival in Chain(None).take(commits) {
+        sequencer.submit(vec![arrival], None).await.unwrap().await.unwrap();
+    }
+    drop((store, sequencer, tree));
+    let logs = || {
+        std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).filter(|path| {
+            path.extension().is_some_and(|extension| extension == "log")
+                && path.metadata().unwrap().len() > 0
+        })
+    };
+    logs().max_by_key(|path| path.metadata().unwrap().len()).unwrap()
+}
+
+#[tokio::test]
+async fn a_damaged_commit_is_never_dropped_without_a_word() {
+    let folder = tempfile::tempdir().unwrap();
+    let log = write_ahead_log(folder.path(), 20).await;
+    let mut bytes = std::fs::read(&log).unwrap();
+    let middle = bytes.len() / 2;
+    bytes[middle] ^= 1;
+    let error = opened_from(folder.path(), &log, &bytes).err().unwrap();
+    assert!(matches!(error, StoreError::Engine { .. }), "{error}");
+}
+
+#[tokio::test]
+async fn a_commit_that_was_cut_short_is_dropped_alone() {
+    let folder = tempfile::tempdir().unwrap();
+    let log = write_ahead_log(folder.path(), 20).await;
+    let mut bytes = std::fs::read(&log).unwrap();
+    bytes.truncate(bytes.len() - 40);
+    let store = opened_from(folder.path(), &log, &bytes).unwrap();
+    assert_eq!(store.head().unwrap().unwrap().size, TreeSize(19));
+    assert_eq!(all_entries(&store).len(), 19);
+}
+
+/// Opens a copy of the store with other bytes in its write-ahead log.
+fn opened_from(folder: &Path, log: &Path, bytes: &[u8]) -> Result<RocksStore, StoreError> {
+    let copy = folder.join("copy");
+    std::fs::create_dir(&copy).unwrap();
+    for entry in std::fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_file() {
+            std::fs::copy(&path, copy.join(path.file_name().unwrap())).unwrap();
+        }
+    }
+    std::fs::write(copy.join(log.file_name().unwrap()), bytes).unwrap();
+    RocksStore::open(&copy)
 }
 
 fn chunks(mut arrivals: Vec<Arrival>, size: usize) -> Vec<Vec<Arrival>> {

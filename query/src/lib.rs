@@ -15,6 +15,7 @@ mod engine;
 mod feed;
 mod follower;
 mod journal;
+mod masking;
 mod rows;
 mod start;
 #[cfg(test)]
@@ -23,6 +24,7 @@ mod tests;
 pub use archive::{Archive, ProofError};
 pub use config::{Limits, QueryConfig};
 pub use door::access::{Accessed, Visitor};
+pub use door::body::read_body;
 pub use door::error::DoorError;
 pub use engine::SqlError;
 pub use engine::guard::MAX_SQL_BYTES;

@@ -25,6 +25,7 @@ use crate::feed::deliveries::Deliveries;
 use crate::follower::contradiction::Kept;
 use crate::follower::copy::{LocalCopy, OpenError};
 use crate::follower::stream::{Following, Source, contradicted};
+use crate::masking::Masking;
 use crate::rows::RowError;
 
 /// A running query node. Cheap to clone; [`stop`](Query::stop) ends it for all.
@@ -67,6 +68,16 @@ pub enum StartError {
     /// Accesses cannot be recorded, so nothing could be answered. Retryable when the ledger is away.
     #[error("the recorder of accesses did not start: {0}")]
     Recorder(#[from] recorder::StartError),
+    /// What callers ask could not be masked before it is recorded.
+    #[error("the built-in detectors cannot be used, this build is broken: {0}")]
+    Detectors(#[from] controls::SnapshotError),
+}
+
+impl StartError {
+    /// May the same start succeed later, with the ledger back?
+    pub fn is_retryable(&self) -> bool {
+        matches!(self, Self::Recorder(recorder::StartError::Record { source, .. }) if source.is_retryable())
+    }
 }
 
 impl Query {
@@ -78,6 +89,7 @@ impl Query {
     /// When the configuration or the data folder cannot be used, or the ledger cannot be reached.
     pub async fn start(config: QueryConfig) -> Result<Self, StartError> {
         let parsed = Parsed::of(&config)?;
+        let masking = Masking::start()?;
         let lock = lock(&config.data_dir)?;
         let recorder = Recorder::start(RecorderConfig {
             ledger: config.ledger.clone(),
@@ -116,6 +128,7 @@ impl Query {
             engine,
             verifier: parsed.verifier,
             journal: Arc::new(recorder.clone()),
+            masking,
             public_url: config.public_url,
             deliveries: Deliveries::new(config.limits.feed_access_interval()),
             waiting: Arc::new(Semaphore::new(config.limits.feed_concurrency)),
@@ -160,7 +173,7 @@ impl Query {
         self.doors.admit(request).await
     }
 
-    /// Records an access; only then may it be answered.
+    /// Records an access; only then may it be answered. What was asked is masked first.
     ///
     /// # Errors
     /// 503 when it could not be recorded.
@@ -172,9 +185,9 @@ impl Query {
         Ok(self.doors.record(visitor, accessed).await?)
     }
 
-    /// The answer to a caller that none of `roles` fits: 403.
-    pub fn forbid(&self, roles: &[proto::Role]) -> DoorError {
-        self.doors.forbid(roles, None)
+    /// The answer to a visitor that none of `roles` fits: 403.
+    pub fn forbid(&self, visitor: &Visitor, roles: &[proto::Role]) -> DoorError {
+        self.doors.forbid(visitor, roles, None)
     }
 
     /// Stops following, records what was delivered and not yet recorded, and stops the recorder.
@@ -209,6 +222,16 @@ async fn keep_house(doors: Doors, cancel: CancellationToken) {
     tokio::select! {
         () = cancel.cancelled() => {}
         () = house => {}
+    }
+}
+
+impl QueryConfig {
+    /// Every mistake that the node would refuse to start with, one line each. Reads the files that are named.
+    pub fn mistakes(&self) -> Vec<String> {
+        match Parsed::of(self) {
+            Err(StartError::Config { problems }) => problems,
+            _ => Vec::new(),
+        }
     }
 }
 
@@ -261,20 +284,12 @@ impl Parsed {
 type KeyAndText = (SigningKey, Zeroizing<String>);
 
 fn read_key(field: &str, path: &Path, problems: &mut Vec<String>) -> Option<KeyAndText> {
-    let text = match fs::read_to_string(path) {
-        Ok(text) => Zeroizing::new(text),
-        Err(error) => {
-            problems.push(format!("{field} {}: {error}", path.display()));
-            return None;
-        }
-    };
-    match SigningKey::parse(text.trim()) {
-        Ok(key) => Some((key, text)),
-        Err(error) => {
-            problems.push(format!("{field} {}: {error}", path.display()));
-            None
-        }
-    }
+    let read = identity::read_secret_file(path).map_err(|what| format!("{field}: {what}"));
+    let parsed = read.and_then(|text| match SigningKey::parse(&text) {
+        Ok(key) => Ok((key, text)),
+        Err(error) => Err(format!("{field}: {}: {error}", path.display())),
+    });
+    parsed.map_err(|problem| problems.push(problem)).ok()
 }
 
 /// The same key, for tokens: the seed stands behind the type byte in the last part of the key's text.

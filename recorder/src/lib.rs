@@ -5,11 +5,13 @@
 //! resends after a broken stream, seals its head, and checks that the head stands in the published log: every
 //! recorder is a watcher of the log. Whatever it cannot reconcile makes it refuse from then on.
 
+mod away;
 mod chain;
 mod config;
 mod connection;
 mod draft;
 mod error;
+mod frames;
 mod health;
 mod recorder;
 mod session;

@@ -100,7 +100,7 @@ impl Recorder {
         receipts.into_iter().next().ok_or(RecordError::Stopped)
     }
 
-    /// Records events that stand side by side in the chain and become durable together.
+    /// Records events that stand side by side in the chain, and answers when all of them are durable.
     ///
     /// # Errors
     /// As [`Recorder::record`]; of invalid drafts none is recorded.

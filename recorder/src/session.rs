@@ -9,16 +9,18 @@ use std::time::{Duration, Instant};
 use proto::kind::Kind;
 use proto::v1::append_request::Frame as Request;
 use proto::v1::append_response::Frame as Response;
-use proto::v1::{ChainHead as WireHead, Events, RecorderStopped};
+use proto::v1::{ChainHead as WireHead, Events, NewEvent, RecorderStopped};
 use tlog::VerifyingKey;
 use tokio::sync::{OwnedSemaphorePermit, mpsc, oneshot};
 use tokio::time::{Interval, MissedTickBehavior};
 use tonic::transport::Endpoint;
 
+use crate::away::Away;
 use crate::chain::Chain;
 use crate::config::Limits;
 use crate::connection::{self, Broken, Connection};
 use crate::draft::Draft;
+use crate::frames::{MAX_FRAME_EVENTS, frames};
 use crate::health::{Health, HealthSender};
 use crate::unacknowledged::{Contradiction, Reply, Unacknowledged};
 use crate::watch::Watcher;
@@ -29,9 +31,8 @@ const TICK: Duration = Duration::from_secs(1);
 const IDLE_SEAL: Duration = Duration::from_secs(10);
 const FIRST_RETRY: Duration = Duration::from_millis(50);
 const LAST_RETRY: Duration = Duration::from_secs(2);
-/// Events in one frame, and about how many bytes of disclosures.
-const MAX_FRAME_EVENTS: usize = 512;
-const MAX_FRAME_BYTES: usize = 4 << 20;
+/// Commands that are taken together hold up to about this many bytes.
+const MAX_TAKEN_BYTES: usize = 4 << 20;
 
 /// What the handle asks of the session.
 pub(crate) enum Command {
@@ -51,6 +52,7 @@ pub(crate) struct Session {
     previous: Option<WireHead>,
     sealed: Sealed,
     stopping: Option<oneshot::Sender<()>>,
+    away: Away,
 }
 
 /// What has happened since the last seal.
@@ -99,6 +101,7 @@ impl Session {
             previous: None,
             sealed: Sealed { at: Instant::now(), events_since: 0 },
             stopping: None,
+            away: Away::default(),
         }
     }
 
@@ -119,7 +122,7 @@ impl Session {
                     break Health::Refused { code, message };
                 }
                 End::Broken(Broken::Retry(reason)) => {
-                    tracing::warn!(%reason, "no stream to the ledger");
+                    self.away.report(self.endpoint.uri(), &reason, Instant::now());
                     self.health.send_replace(Health::Connecting(reason));
                 }
             }
@@ -140,13 +143,19 @@ impl Session {
         let (origin, epoch) = (self.watcher.log().name().to_owned(), self.chain.epoch());
         let (connection, opened) =
             connection::open(&self.endpoint, &origin, self.chain.key(), epoch).await?;
-        self.unacknowledged.reconcile(&opened)?;
-        self.watcher.forget_question();
+        let settled = self.unacknowledged.reconcile(&opened)?;
+        let now = Instant::now();
+        self.watcher.reopened(settled > 0, now);
+        // What was settled without a place is covered by a seal after it, which the next tick makes.
+        self.sealed.events_since += settled;
         self.previous = opened.previous;
-        for events in self.unacknowledged.resend().chunks(MAX_FRAME_EVENTS) {
-            connection.send(Request::Events(Events { events: events.to_vec() })).await?;
-        }
-        self.health.send_replace(Health::Connected);
+        self.send(&connection, self.unacknowledged.resend()).await?;
+        self.away.back(self.endpoint.uri());
+        let overdue = self.watcher.overdue(now, self.limits.publication_timeout);
+        self.health.send_replace(match overdue {
+            Some(age) => Health::Unverified { seconds: age.as_secs() },
+            None => Health::Connected,
+        });
         Ok(connection)
     }
 
@@ -208,32 +217,32 @@ impl Session {
         }
     }
 
-    /// Takes one command and whatever else waits, and sends it as one frame.
+    /// Takes one command and whatever else waits, and sends it together.
     async fn commanded(&mut self, connection: &Connection, first: Command) -> Result<(), End> {
-        let mut frame = Events::default();
+        let mut numbered = Vec::new();
         let mut bytes = 0;
         let mut next = Some(first);
         while let Some(command) = next {
             match command {
                 Command::Record { drafts, reply, budget } => {
                     bytes += drafts.iter().map(Draft::size_bytes).sum::<usize>();
-                    self.number(drafts, reply, budget, &mut frame);
+                    self.number(drafts, reply, budget, &mut numbered);
                 }
                 Command::Previous { reply } => {
                     reply.send(self.previous.clone()).unwrap_or_default();
                 }
                 Command::Stop { drained, reply } => {
                     let stopped = Kind::RecorderStopped(RecorderStopped { drained });
-                    self.number_own(Draft::new(stopped), &mut frame);
-                    self.number_seal(&mut frame);
+                    self.number_own(Draft::new(stopped), &mut numbered);
+                    self.number_seal(&mut numbered);
                     self.stopping = Some(reply);
                     break;
                 }
             }
-            let full = frame.events.len() >= MAX_FRAME_EVENTS || bytes >= MAX_FRAME_BYTES;
+            let full = numbered.len() >= MAX_FRAME_EVENTS || bytes >= MAX_TAKEN_BYTES;
             next = if full { None } else { self.commands.try_recv().ok() };
         }
-        self.send(connection, frame).await
+        self.send(connection, numbered).await
     }
 
     async fn ticked(&mut self, connection: &Connection) -> Result<(), End> {
@@ -246,18 +255,18 @@ impl Session {
         }
         let due = self.sealed.events_since > 0 || now - self.sealed.at >= IDLE_SEAL;
         if due && self.stopping.is_none() {
-            let mut frame = Events::default();
-            self.number_seal(&mut frame);
-            self.send(connection, frame).await?;
+            let mut seal = Vec::new();
+            self.number_seal(&mut seal);
+            self.send(connection, seal).await?;
         }
         Ok(())
     }
 
-    async fn send(&mut self, connection: &Connection, frame: Events) -> Result<(), End> {
-        if frame.events.is_empty() {
-            return Ok(());
+    async fn send(&self, connection: &Connection, events: Vec<NewEvent>) -> Result<(), End> {
+        for events in frames(events) {
+            connection.send(Request::Events(Events { events })).await?;
         }
-        Ok(connection.send(Request::Events(frame)).await?)
+        Ok(())
     }
 
     fn number(
@@ -265,7 +274,7 @@ impl Session {
         drafts: Vec<Draft>,
         reply: Reply,
         budget: OwnedSemaphorePermit,
-        frame: &mut Events,
+        to_send: &mut Vec<NewEvent>,
     ) {
         if reply.is_closed() {
             // Nobody waits: it was refused to its caller, and must not be recorded as if it had happened.
@@ -274,26 +283,26 @@ impl Session {
         match self.chain.number(drafts) {
             Ok(numbered) => {
                 self.sealed.events_since += numbered.len() as u64;
-                frame.events.extend(numbered.iter().map(|event| event.new.clone()));
+                to_send.extend(numbered.iter().map(|event| event.new.clone()));
                 self.unacknowledged.push(numbered, Some(reply), Some(budget));
             }
             Err(error) => reply.send(Err(error)).unwrap_or_default(),
         }
     }
 
-    fn number_own(&mut self, draft: Draft, frame: &mut Events) {
+    fn number_own(&mut self, draft: Draft, to_send: &mut Vec<NewEvent>) {
         match self.chain.number(vec![draft]) {
             Ok(numbered) => {
-                frame.events.extend(numbered.iter().map(|event| event.new.clone()));
+                to_send.extend(numbered.iter().map(|event| event.new.clone()));
                 self.unacknowledged.push(numbered, None, None);
             }
             Err(error) => tracing::error!(%error, "the recorder cannot record its own event"),
         }
     }
 
-    fn number_seal(&mut self, frame: &mut Events) {
+    fn number_seal(&mut self, to_send: &mut Vec<NewEvent>) {
         if let Some(seal) = self.chain.seal(self.watcher.verified()) {
-            self.number_own(seal, frame);
+            self.number_own(seal, to_send);
             self.sealed = Sealed { at: Instant::now(), events_since: 0 };
         }
     }

@@ -32,7 +32,9 @@ pub(crate) struct AcknowledgedHead {
 pub(crate) struct Unacknowledged {
     groups: VecDeque<Group>,
     events: usize,
+    /// The last event that is known to be durable.
     last: Option<ChainHead>,
+    /// The last one whose place is known.
     head: Option<AcknowledgedHead>,
 }
 
@@ -71,12 +73,13 @@ impl Unacknowledged {
     }
 
     /// A stream was opened: the ledger's head must be one that this recorder made, and not behind what the
-    /// ledger acknowledged before. Everything up to it is durable.
-    pub(crate) fn reconcile(&mut self, opened: &Opened) -> Result<(), Contradiction> {
+    /// ledger acknowledged before. Everything up to it is durable, though its place is not known; returns how
+    /// many events that settled.
+    pub(crate) fn reconcile(&mut self, opened: &Opened) -> Result<u64, Contradiction> {
         let lost = |message: String| Contradiction { code: "ledger_lost_events", message };
         let Some(head) = &opened.head else {
             return match self.last {
-                None => Ok(()),
+                None => Ok(0),
                 Some(last) => Err(lost(format!(
                     "it acknowledged event {} of this epoch and now knows nothing of it",
                     last.sequence
@@ -92,6 +95,7 @@ impl Unacknowledged {
                 last.sequence, head.sequence
             )));
         }
+        let mut settled = 0;
         while self.last.is_none_or(|last| last.sequence < head.sequence) {
             let next = self.groups.front().and_then(|group| group.events.front());
             let Some(next) = next.map(|event| event.head) else {
@@ -101,6 +105,7 @@ impl Unacknowledged {
                 });
             };
             self.acknowledge_next(next, None);
+            settled += 1;
         }
         if self.last.is_some_and(|last| last.hash != head.hash[..]) {
             return Err(Contradiction {
@@ -108,37 +113,39 @@ impl Unacknowledged {
                 message: format!("its event {} is not the one that was sent", head.sequence),
             });
         }
-        Ok(())
+        Ok(settled)
     }
 
-    /// The ledger acknowledged an event.
+    /// The ledger acknowledged an event on the open stream, on which everything was sent anew that the ledger
+    /// did not have when it opened: so each answer is about the next event, with its leaf, further along in
+    /// the log than the one before.
     pub(crate) fn acknowledge(&mut self, told: &Acknowledgement) -> Result<(), Contradiction> {
-        if self.last.is_some_and(|last| told.sequence <= last.sequence) {
-            return Ok(());
-        }
+        let contradiction = |code, message| Err(Contradiction { code, message });
+        let sequence = told.sequence;
         let next = self.groups.front().and_then(|group| group.events.front());
-        let Some(next) = next.filter(|event| event.head.sequence == told.sequence) else {
-            return Err(Contradiction {
-                code: "acknowledgement_unexpected",
-                message: format!("it acknowledged event {}, which is not next", told.sequence),
-            });
+        let Some(next) = next.filter(|event| event.head.sequence == sequence) else {
+            let message = format!("it acknowledged event {sequence}, which is not next");
+            return contradiction("acknowledgement_unexpected", message);
         };
+        let leaf_hash = leaf_hash(&proto::encode_entry(told.recorded_at_ns, &next.new.event));
+        if told.leaf_hash != leaf_hash.0[..] {
+            let message = format!("the leaf it made of event {sequence} is not its leaf");
+            return contradiction("acknowledgement_of_another_leaf", message);
+        }
+        let leaf_index = LeafIndex(told.leaf_index);
+        if let Some(before) = self.head.filter(|before| leaf_index <= before.leaf_index) {
+            let message = format!(
+                "it says that event {sequence} stands at index {leaf_index}, but an earlier one stands at {}",
+                before.leaf_index
+            );
+            return contradiction("acknowledgement_out_of_order", message);
+        }
         let head = next.head;
-        let place = if told.leaf_hash.is_empty() {
-            None
-        } else {
-            let expected = leaf_hash(&proto::encode_entry(told.recorded_at_ns, &next.new.event));
-            if told.leaf_hash != expected.0[..] {
-                return Err(Contradiction {
-                    code: "acknowledgement_of_another_leaf",
-                    message: format!("the leaf it made of event {} is not its leaf", told.sequence),
-                });
-            }
-            let leaf_index = LeafIndex(told.leaf_index);
-            self.head = Some(AcknowledgedHead { leaf_index, leaf_hash: expected });
-            Some(Place { leaf_index, recorded_at_ns: told.recorded_at_ns })
-        };
-        self.acknowledge_next(head, place);
+        self.head = Some(AcknowledgedHead { leaf_index, leaf_hash });
+        self.acknowledge_next(
+            head,
+            Some(Place { leaf_index, recorded_at_ns: told.recorded_at_ns }),
+        );
         Ok(())
     }
 
@@ -219,7 +226,6 @@ mod tests {
         );
         waiting.acknowledge(&told(&events[0], 7)).unwrap();
         assert_eq!(waiting.head().unwrap().leaf_index, LeafIndex(7));
-        waiting.acknowledge(&told(&events[0], 7)).unwrap();
         let other = Acknowledgement { recorded_at_ns: 6, ..told(&events[1], 8) };
         assert_eq!(
             waiting.acknowledge(&other).unwrap_err().code,
@@ -229,9 +235,27 @@ mod tests {
     }
 
     #[test]
+    fn an_acknowledgement_without_proof_is_a_contradiction() {
+        let (mut waiting, events) = three();
+        let mut code = |told| waiting.acknowledge(&told).unwrap_err().code;
+        // Nothing to hold the log to.
+        let bare = Acknowledgement { leaf_hash: Bytes::new(), ..told(&events[0], 7) };
+        assert_eq!(code(bare), "acknowledgement_of_another_leaf");
+        waiting.acknowledge(&told(&events[0], 7)).unwrap();
+        let mut code = |told| waiting.acknowledge(&told).unwrap_err().code;
+        assert_eq!(code(told(&events[0], 7)), "acknowledgement_unexpected");
+        // A place that is known to be published already would never be asked about.
+        for old in [6, 7] {
+            assert_eq!(code(told(&events[1], old)), "acknowledgement_out_of_order");
+        }
+        assert_eq!(waiting.len(), 2);
+        waiting.acknowledge(&told(&events[1], 8)).unwrap();
+    }
+
+    #[test]
     fn a_new_stream_resends_what_the_ledger_lacks() {
         let (mut waiting, events) = three();
-        waiting.reconcile(&opened(Some(&events[1]))).unwrap();
+        assert_eq!(waiting.reconcile(&opened(Some(&events[1]))), Ok(2));
         assert_eq!(waiting.resend(), [events[2].new.clone()]);
     }
 

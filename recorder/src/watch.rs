@@ -17,8 +17,9 @@ pub(crate) struct Watcher {
     verified: Option<Checkpoint>,
     /// The newest acknowledged head that was found published.
     published: Option<LeafIndex>,
-    /// The head that is being asked about, and since when an unpublished one exists.
+    /// The head that is being asked about.
     asked: Option<AcknowledgedHead>,
+    /// Since when something durable is not known to be published.
     unpublished_since: Option<Instant>,
 }
 
@@ -57,12 +58,17 @@ impl Watcher {
         Some(Watch { leaf_index: head.leaf_index.0, known_size })
     }
 
-    /// A new stream: an answer to an old question will not come.
-    pub(crate) fn forget_question(&mut self) {
+    /// A new stream: an answer to an old question will not come. What the ledger said to be durable only by
+    /// its head (`settled`) has no place to ask about. The next head that is found published covers it: each
+    /// event names the hash of the one before, so one that was left out leaves a gap in the log.
+    pub(crate) fn reopened(&mut self, settled: bool, now: Instant) {
         self.asked = None;
+        if settled {
+            self.unpublished_since.get_or_insert(now);
+        }
     }
 
-    /// How long an acknowledged head has been missing from published checkpoints, if longer than `allowed`.
+    /// How long something durable has been missing from published checkpoints, if longer than `allowed`.
     pub(crate) fn overdue(&self, now: Instant, allowed: Duration) -> Option<Duration> {
         let age = now.saturating_duration_since(self.unpublished_since?);
         (age > allowed).then_some(age)
@@ -172,6 +178,23 @@ mod tests {
         watcher.answer(&watched(&leaves, 1)).unwrap();
         assert_eq!(watcher.verified().unwrap().size, TreeSize(3));
         assert!(watcher.overdue(Instant::now(), Duration::ZERO).is_none());
+    }
+
+    #[test]
+    fn what_only_a_head_vouched_for_is_overdue_until_a_later_head_is_published() {
+        let leaves = [Hash([1; 32]), Hash([2; 32]), Hash([3; 32])];
+        let mut watcher = Watcher::new(key().verifying_key());
+        let now = Instant::now();
+        watcher.reopened(false, now);
+        assert!(watcher.overdue(now + Duration::from_secs(2), Duration::ZERO).is_none());
+        watcher.reopened(true, now);
+        watcher.reopened(true, now + Duration::from_secs(1));
+        let age = watcher.overdue(now + Duration::from_secs(2), Duration::ZERO);
+        assert_eq!(age, Some(Duration::from_secs(2)));
+        let head = AcknowledgedHead { leaf_index: LeafIndex(1), leaf_hash: leaves[1] };
+        assert!(watcher.question(Some(head), now).is_some());
+        watcher.answer(&watched(&leaves, 1)).unwrap();
+        assert!(watcher.overdue(now + Duration::from_secs(2), Duration::ZERO).is_none());
     }
 
     #[test]

@@ -12,6 +12,8 @@ use crate::layout::Files;
 pub struct Material {
     /// What was asked for, and of which log.
     pub parameters: Parameters,
+    /// The control mapping, verbatim; the parameters name its SHA-256.
+    pub mapping: String,
     /// The leaves `[start, end)`, in order.
     pub leaves: Vec<LeafRow>,
     /// One row for each commitment of `leaves`, by index and slot.
@@ -31,8 +33,14 @@ pub trait Rederive {
     /// Every file of the package that is not material, by its path below `data/`.
     ///
     /// # Errors
-    /// A sentence that says why they cannot be made here, such as another version of the control mapping.
+    /// A sentence that says why they cannot be made here, such as a mapping that this version cannot read.
     fn derive(&self, material: &Material) -> Result<Files, String>;
+
+    /// The version of Exhibit whose functions these are.
+    fn exhibit_version(&self) -> &str;
+
+    /// The control mapping that this build ships. A package is derived with its own; that it is another is remarked.
+    fn own_mapping(&self) -> Mapping;
 }
 
 /// A leaf: its position and the exact bytes that were hashed.
@@ -138,6 +146,8 @@ pub struct Parameters {
     pub exhibit_version: String,
     /// The log's origin.
     pub origin: String,
+    /// vkey of the key that signs the package. Whether to believe it is for the reader's trust file to say.
+    pub signer: String,
     /// The period, both in RFC 3339, UTC: `from` is inside, `to` is not.
     pub from: jiff::Timestamp,
     /// First instant after the period.

@@ -6,6 +6,7 @@ use clap::{Args, Subcommand};
 
 use crate::config::Config;
 use crate::failure::Failure;
+use crate::say::say;
 
 #[derive(Debug, Args)]
 pub(crate) struct ConfigCommand {
@@ -15,7 +16,7 @@ pub(crate) struct ConfigCommand {
 
 #[derive(Debug, Subcommand)]
 enum What {
-    /// Parse the file and say what is wrong
+    /// Check the file, and every file that it names, as the components would at their start
     Check {
         /// The configuration file
         #[arg(default_value = "exhibit.toml")]
@@ -35,8 +36,15 @@ impl ConfigCommand {
     pub(crate) fn run(self) -> Result<(), Failure> {
         match self.what {
             What::Check { file } => {
-                Config::read(&file)?;
-                println!("{}: good", file.display());
+                let mistakes = Config::read(&file)?.mistakes();
+                if !mistakes.is_empty() {
+                    let lines = mistakes.join("\n  ");
+                    return Err(Failure::unusable(
+                        "config",
+                        format!("{}:\n  {lines}", file.display()),
+                    ));
+                }
+                say!("{}: good", file.display());
             }
             What::Print { file } => {
                 let text = toml::to_string_pretty(&Config::read(&file)?)
@@ -47,7 +55,7 @@ impl ConfigCommand {
                 let schema = schemars::schema_for!(Config);
                 let text = serde_json::to_string_pretty(&schema)
                     .map_err(|error| Failure::failed("config", error))?;
-                println!("{text}");
+                say!("{text}");
             }
         }
         Ok(())

@@ -15,6 +15,7 @@ use serde_json::json;
 
 use super::export;
 use crate::failure::Failure;
+use crate::say::say;
 use setting::Setting;
 
 #[derive(Debug, Args)]
@@ -53,7 +54,7 @@ impl Demo {
         };
         let ended = ending::end(&mut page, &setting, &told, self.keep_running, began.elapsed());
         if json {
-            println!("{}", summary(&setting, &told));
+            say!("{}", summary(&setting, &told));
         }
         if self.keep_running && ended.is_ok() {
             return stack.run().await;

@@ -9,6 +9,7 @@ use indicatif::ProgressBar;
 use reqwest::RequestBuilder;
 
 use crate::failure::{self, Failure};
+use crate::say::say;
 use crate::service::{Service, ask};
 
 #[derive(Debug, Args)]
@@ -38,6 +39,11 @@ impl Export {
             let message = format!("{} exists; nothing is overwritten", self.out.display());
             return Err(Failure::unusable("place_taken", message));
         }
+        let folder = self.out.parent().filter(|path| !path.as_os_str().is_empty());
+        if let Some(folder) = folder.filter(|folder| !folder.is_dir()) {
+            let message = format!("{} is no folder; make it first", folder.display());
+            return Err(Failure::unusable("place_missing", message));
+        }
         let asked = serde_json::json!({
             "from": self.from, "to": self.to, "open": self.open, "criteria": self.criterion
         });
@@ -49,9 +55,9 @@ impl Export {
             .body(asked.to_string());
         fetch(request, &self.out).await?;
         if json {
-            println!("{}", serde_json::json!({ "package": self.out }));
+            say!("{}", serde_json::json!({ "package": self.out }));
         } else {
-            println!("{}", self.out.display());
+            say!("{}", self.out.display());
             eprintln!("next: exhibit verify {} --trust TRUST_FILE", self.out.display());
         }
         Ok(())

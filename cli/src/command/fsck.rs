@@ -7,6 +7,7 @@ use indicatif::{ProgressBar, ProgressStyle};
 use tlog::VerifyingKey;
 
 use crate::failure::Failure;
+use crate::say::say;
 
 #[derive(Debug, Args)]
 pub(crate) struct Fsck {
@@ -45,25 +46,29 @@ impl Fsck {
         let seconds = bar.elapsed().as_secs_f64();
         bar.finish_and_clear();
         if json {
-            println!("{}", as_json(&report));
+            say!("{}", as_json(&report));
         } else {
-            print(&report, seconds);
+            print(&report, seconds, recorders.is_empty());
         }
         if report.findings.is_empty() { Ok(()) } else { Err(Failure::reported()) }
     }
 }
 
-fn print(report: &ledger::FsckReport, seconds: f64) {
-    println!("entries      {}", report.entries);
-    println!("disclosures  {} ({} erased)", report.disclosures, report.erased);
-    println!("tiles        {}", report.tiles);
-    println!("seals        {}", report.seals);
-    println!("rate         {:.0} entries/s", report.entries as f64 / seconds.max(1e-9));
+fn print(report: &ledger::FsckReport, seconds: f64, without_keys: bool) {
+    say!("entries      {}", report.entries);
+    say!("disclosures  {} ({} erased)", report.disclosures, report.erased);
+    say!("tiles        {}", report.tiles);
+    if without_keys {
+        say!("seals        NOT CHECKED: give the vkey of each recorder with --recorder");
+    } else {
+        say!("seals        {}", report.seals);
+    }
+    say!("rate         {:.0} entries/s", report.entries as f64 / seconds.max(1e-9));
     for finding in &report.findings {
-        println!("FAIL         {finding}");
+        say!("FAIL         {finding}");
     }
     if report.findings.is_empty() {
-        println!("good");
+        say!("good");
     }
 }
 

@@ -1,7 +1,7 @@
 //! `exhibit keygen`: a signing key for one role.
 
 use std::fs::OpenOptions;
-use std::io::Write;
+use std::io::{ErrorKind, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::PathBuf;
 
@@ -9,6 +9,7 @@ use clap::Args;
 use tlog::SigningKey;
 
 use crate::failure::{self, Failure};
+use crate::say::say;
 
 #[derive(Debug, Args)]
 pub(crate) struct Keygen {
@@ -23,9 +24,9 @@ impl Keygen {
     pub(crate) fn run(self, json: bool) -> Result<(), Failure> {
         let vkey = write_key(&self.name, &self.out)?;
         if json {
-            println!("{}", serde_json::json!({ "vkey": vkey, "file": self.out }));
+            say!("{}", serde_json::json!({ "vkey": vkey, "file": self.out }));
         } else {
-            println!("{vkey}");
+            say!("{vkey}");
         }
         Ok(())
     }
@@ -43,12 +44,15 @@ pub(crate) fn write_key(name: &str, path: &std::path::Path) -> Result<String, Fa
     getrandom::fill(&mut seed).map_err(|error| Failure::failed("randomness", error))?;
     let key =
         SigningKey::from_seed(name, seed).map_err(|error| Failure::unusable("key_name", error))?;
-    let mut file = OpenOptions::new()
-        .write(true)
-        .create_new(true)
-        .mode(0o600)
-        .open(path)
-        .map_err(|error| failure::file(path, &error))?;
+    let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path).map_err(
+        |error| match error.kind() {
+            ErrorKind::AlreadyExists => Failure::unusable(
+                "place_taken",
+                format!("{} exists; a key is never overwritten: name another file", path.display()),
+            ),
+            _ => failure::file(path, &error),
+        },
+    )?;
     writeln!(file, "{}", *key.encode()).map_err(|error| failure::file(path, &error))?;
     file.sync_all().map_err(|error| failure::file(path, &error))?;
     Ok(key.verifying_key().to_string())

@@ -8,6 +8,7 @@ use serde_json::Value;
 use tlog::{Hash, LeafIndex, TlogProof, VerifyingKey};
 
 use crate::failure::{self, Failure};
+use crate::say::say;
 use crate::service::{Service, ask};
 
 #[derive(Debug, Args)]
@@ -43,7 +44,7 @@ impl Proof {
                 "leaf_index": self.leaf_index, "leaf_hash": leaf_hash.to_string(),
                 "tree_size": checkpoint.size.0, "root": checkpoint.root.to_string(), "proof": text
             });
-            println!("{answer}");
+            say!("{answer}");
             return Ok(());
         }
         if self.out.is_none() {

@@ -6,6 +6,7 @@ use clap::Args;
 
 use crate::config::Config;
 use crate::failure::Failure;
+use crate::say::say;
 use crate::stack::{Listeners, Stack};
 
 #[derive(Debug, Args)]
@@ -33,7 +34,7 @@ impl Run {
         let options = ledger::Options { confirm_clock_step: self.confirm_clock_step };
         let stack = Stack::start(config, options, Listeners::default()).await?;
         for (name, address) in stack.addresses() {
-            println!("{name:8} http://{address}");
+            say!("{name:8} http://{address}");
         }
         stack.run().await
     }

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use clap::Args;
 
 use crate::failure::Failure;
+use crate::say::say;
 
 #[derive(Debug, Args)]
 pub(crate) struct Sample {
@@ -28,14 +29,14 @@ impl Sample {
     pub(crate) fn run(self, json: bool) -> Result<(), Failure> {
         let sampled =
             evidence::sample(&self.package, &self.criterion, &self.nonce, self.size, &self.out)
-                .map_err(|error| Failure::unusable("sample", error))?;
+                .map_err(|error| Failure::unusable(error.code(), error))?;
         if json {
             let answer = serde_json::json!({
                 "path": sampled.path, "population": sampled.population, "leaves": sampled.leaves
             });
-            println!("{answer}");
+            say!("{answer}");
         } else {
-            println!(
+            say!(
                 "{} of {} drawn for {}: {}",
                 sampled.leaves.len(),
                 sampled.population,
@@ -43,7 +44,7 @@ impl Sample {
                 sampled.path.display()
             );
             for leaf in &sampled.leaves {
-                println!("  leaf {leaf}");
+                say!("  leaf {leaf}");
             }
         }
         Ok(())

@@ -5,6 +5,7 @@ use comfy_table::{Table, presets};
 use serde_json::Value;
 
 use crate::failure::Failure;
+use crate::say::say;
 use crate::service::{Service, ask};
 
 #[derive(Debug, Args)]
@@ -53,7 +54,7 @@ impl Sql {
                 .map_err(|error| Failure::unreachable("answer_unreadable", error))?;
             print_table(&answer);
         } else {
-            println!("{}", body.trim_end());
+            say!("{}", body.trim_end());
         }
         Ok(())
     }
@@ -68,11 +69,11 @@ fn print_table(answer: &Value) {
     for row in &rows {
         table.add_row(row.as_array().into_iter().flatten().map(cell));
     }
-    println!("{table}");
-    println!();
-    println!("{} rows, of a log of {} entries, at checkpoint", rows.len(), answer["tree_size"]);
+    say!("{table}");
+    say!("");
+    say!("{} rows, of a log of {} entries, at checkpoint", rows.len(), answer["tree_size"]);
     for line in answer["checkpoint"].as_str().unwrap_or_default().lines() {
-        println!("  {line}");
+        say!("  {line}");
     }
 }
 

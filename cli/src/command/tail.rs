@@ -4,6 +4,7 @@ use clap::Args;
 use serde_json::Value;
 
 use crate::failure::Failure;
+use crate::say::say;
 use crate::service::{Service, ask};
 
 #[derive(Debug, Args)]
@@ -56,7 +57,7 @@ impl Tail {
 
 fn print(event: &Value, json: bool) {
     if json {
-        println!("{event}");
+        say!("{event}");
         return;
     }
     let text = |field: &str| match &event[field] {
@@ -64,7 +65,7 @@ fn print(event: &Value, json: bool) {
         Value::String(text) => text.chars().flat_map(char::escape_debug).collect(),
         other => other.to_string(),
     };
-    println!(
+    say!(
         "{:>8}  {}  {:<22} {:<12} {:<14} {:<20} {}",
         text("leaf_index"),
         text("recorded_at"),

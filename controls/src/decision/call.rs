@@ -13,7 +13,7 @@ pub struct CallFacts<'a> {
     pub server: String,
     /// MCP method, or `GET` / `DELETE` of the transport.
     pub method: String,
-    /// `params.name` of the masked message (tools/call, prompts/get) or `params.uri` (resources/…).
+    /// What the method is applied to, as the masked message says: [`crate::name_of`].
     pub name: Option<String>,
     /// Masked arguments.
     pub arguments: Arguments<'a>,

@@ -22,6 +22,14 @@ pub enum InputError {
     /// `params.arguments` is not an object.
     #[error("the arguments of the call are not a JSON object")]
     ArgumentsNotAnObject,
+    /// An argument of the body is named as only those from headers are.
+    #[error(
+        "an argument's name starts with `mcp-param-`: names that do are kept for Mcp-Param headers, so call it otherwise"
+    )]
+    ReservedArgument,
+    /// A header parameter is not named as one, or its name holds a value that is masked.
+    #[error("the name of an Mcp-Param header holds a value that may not be recorded: rename it")]
+    ParameterName,
     /// A `#` in the issuer would let two principals share a name.
     #[error("the issuer's name contains `#`")]
     IssuerWithHash,

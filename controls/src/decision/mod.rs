@@ -19,12 +19,14 @@ mod authorize;
 mod call;
 mod data;
 mod input;
+mod message;
 mod policies;
 mod validate;
 
 pub use authorize::Decision;
 pub use call::{Arguments, CallFacts, PrincipalInput, PrincipalKind};
 pub use input::{DecisionInput, InputError};
+pub use message::{PARAMETER_PREFIX, is_parameter, name_of, naming_member, with_parameters};
 
 pub(crate) use authorize::Engine;
 pub(crate) use policies::PolicyFile;

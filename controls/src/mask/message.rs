@@ -15,7 +15,7 @@ use crate::json::{Document, Kind, Member, Node, write_string};
 /// Which members of the protocol keep their value whatever it looks like.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Keep {
-    /// `jsonrpc`, a known `method` and a numeric `id`: no text of a person stands there.
+    /// `jsonrpc` and a known `method`: no value of a person's fits in there.
     Envelope,
     /// Also any `id`, and `requestState` of a result: a caller cannot go on without them, byte by byte.
     Protocol,
@@ -134,7 +134,7 @@ impl Walk<'_> {
             (Place::Message, "method") => {
                 member.value.as_str().is_some_and(|name| proto::names::is_known_method(&name))
             }
-            (Place::Message, "id") => protocol || member.value.kind() == Kind::Number,
+            (Place::Message, "id") => protocol,
             (Place::Result, "requestState") => protocol,
             _ => false,
         }

@@ -102,13 +102,17 @@ pub(crate) fn plain(detectors: &DetectorSet, text: &str) -> MaskedText {
 
 /// What detectors find in bytes: in the tokens of a message, or in the text when it is not one.
 pub(crate) fn findings(detectors: &DetectorSet, bytes: &[u8]) -> Vec<MaskCount> {
+    let Ok(document) = Document::parse(bytes) else { return text_findings(detectors, bytes) };
     let mut counts = Counts::default();
-    if let Ok(document) = Document::parse(bytes) {
-        message::edits(detectors, &document, Keep::Envelope, &mut counts);
-    } else {
-        for hit in detectors.scan(&String::from_utf8_lossy(bytes)) {
-            counts.add(hit.detector);
-        }
+    message::edits(detectors, &document, Keep::Envelope, &mut counts);
+    counts.into_mask_counts(detectors)
+}
+
+/// What detectors find in bytes that are no message.
+pub(crate) fn text_findings(detectors: &DetectorSet, bytes: &[u8]) -> Vec<MaskCount> {
+    let mut counts = Counts::default();
+    for hit in detectors.scan(&String::from_utf8_lossy(bytes)) {
+        counts.add(hit.detector);
     }
     counts.into_mask_counts(detectors)
 }

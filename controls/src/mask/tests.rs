@@ -68,12 +68,14 @@ fn every_place_is_searched() {
 #[test]
 fn the_envelope_stays() {
     for message in [
-        r#"{"jsonrpc":"2.0","id":4111111111111111,"method":"tools/call"}"#,
-        r#"[{"jsonrpc":"2.0","id":4111111111111111,"method":"ping"}]"#,
+        r#"{"jsonrpc":"2.0","id":4111111111111112,"method":"tools/call"}"#,
+        r#"[{"jsonrpc":"2.0","id":7,"method":"ping"}]"#,
     ] {
         assert_eq!(masked(message), message);
     }
     for (message, expected) in [
+        (r#"{"id":4111111111111111}"#, r#"{"id":0}"#),
+        (r#"[{"id":4111111111111111}]"#, r#"[{"id":0}]"#),
         (r#"{"id":"alice@example.com"}"#, r#"{"id":"[masked:email]"}"#),
         (r#"{"method":"alice@example.com"}"#, r#"{"method":"[masked:email]"}"#),
         (r#"{"jsonrpc":"alice@example.com"}"#, r#"{"jsonrpc":"[masked:email]"}"#),
@@ -97,6 +99,8 @@ fn a_caller_gets_what_the_exchange_needs() {
         r#"{"id":"alice@example.com","result":{"requestState":"a@b.org","x":{"requestState":"[masked:email]","id":"[masked:email]"},"result":{"requestState":"[masked:email]"}}}"#
     );
     assert_eq!(for_peer.counts[0].count, 3);
+    let numbered = for_caller(&DEFAULT, br#"{"id":4111111111111111}"#).unwrap();
+    assert!(!numbered.changed);
 }
 
 #[test]
@@ -163,6 +167,8 @@ fn a_detector_that_never_settles_ends_in_one_marker() {
 fn residue_reads_texts_too() {
     assert_eq!(findings(&DEFAULT, b"plain alice@example.com")[0].rule, "email");
     assert!(findings(&DEFAULT, b"plain \xff text").is_empty());
+    let json = br#"{"api_key":"hunter2hunter2"}"#;
+    assert!(!findings(&DEFAULT, json).is_empty() && text_findings(&DEFAULT, json).is_empty());
 }
 
 /// JSON whose strings and names hold values in many dresses.

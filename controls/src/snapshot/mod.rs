@@ -16,7 +16,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use proto::names::is_leaf_name;
-use proto::v1::{Fact, MaskCount};
+use proto::v1::{Fact, MaskCount, MediaType};
 use sha2::{Digest, Sha256};
 
 use crate::decision::{Decision, DecisionInput, Engine, PolicyFile};
@@ -180,9 +180,9 @@ impl Snapshot {
 
     /// Masks a JSON-RPC message, or a batch of them, for the record.
     ///
-    /// Everything is masked, except for three members of the envelope, in which no person's text stands:
-    /// `jsonrpc` when it is "2.0", `method` when MCP defines it, and `id` when it is a number. An `id` that is
-    /// text and `requestState` are masked as all else is: a record may not hold what they may carry.
+    /// Everything is masked, except for two members of the envelope: `jsonrpc` when it is "2.0" and `method` when
+    /// MCP defines it. An `id`, text or number, and `requestState` are masked as all else is: a record may not
+    /// hold what they may carry.
     ///
     /// # Errors
     /// [`MaskError`]: the message may be neither recorded nor passed on.
@@ -215,10 +215,13 @@ impl Snapshot {
         self.0.engine.decide(input)
     }
 
-    /// What detectors still find in recorded bytes, sorted by detector: nothing, when they were masked by
-    /// this snapshot.
-    pub fn residue(&self, message: &[u8]) -> Vec<MaskCount> {
-        mask::findings(&self.0.detectors, message)
+    /// What detectors still find in recorded bytes of this type, sorted by detector: nothing, when they were
+    /// masked by this snapshot.
+    pub fn residue(&self, recorded: &[u8], media_type: MediaType) -> Vec<MaskCount> {
+        match media_type {
+            MediaType::Text => mask::text_findings(&self.0.detectors, recorded),
+            _ => mask::findings(&self.0.detectors, recorded),
+        }
     }
 }
 

@@ -88,7 +88,7 @@ fn golden_snapshot_and_decision() {
     assert_eq!(again.authorize(&DecisionInput::parse(input.bytes()).unwrap()), decision);
     assert_eq!(again.digest(), snapshot.digest());
     assert!(again.engine_matches());
-    assert!(again.residue(&masked.bytes).is_empty());
+    assert!(again.residue(&masked.bytes, MediaType::Json).is_empty());
 }
 
 #[test]

@@ -1,13 +1,34 @@
 //! When was recorded and when not: epochs of recorders, their seals, their silences, their clocks.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
-use proto::kind::Kind;
+use proto::entry::Leaf;
+use proto::kind::{Kind, call_of};
 use proto::v1::ClockState;
 use verifier::Material;
 use verifier::layout::csv::CsvWriter;
 
 use super::{Decoded, time_text};
+
+/// What the files of `coverage/` say, in numbers.
+pub(crate) struct Coverage {
+    /// Recorders with a leaf in the range.
+    pub(crate) recorders: Vec<String>,
+    /// Recorders with a leaf anywhere in the package.
+    pub(crate) recorders_with_context: usize,
+    /// Servers named by leaves of the period.
+    pub(crate) servers: Vec<String>,
+    /// Seals in the range.
+    pub(crate) seals: u64,
+    /// Seals among the leaves from outside the range.
+    pub(crate) context_seals: u64,
+    /// Longest time in which a running recorder recorded nothing, in seconds.
+    pub(crate) longest_silence_seconds: u64,
+    /// Leaves of the period.
+    pub(crate) period_leaves: usize,
+    /// Leaves from before and after it that show its bounds.
+    pub(crate) boundary_leaves: usize,
+}
 
 /// A silence of a running recorder that is listed: seals come every 10 s at the latest.
 const SILENCE_NS: u64 = 60_000_000_000;
@@ -17,6 +38,7 @@ struct Epoch {
     first: (u64, u64),
     last: (u64, u64),
     events: u64,
+    events_of_period: u64,
     first_sequence: u64,
     last_sequence: u64,
     seals: u64,
@@ -27,12 +49,13 @@ struct Epoch {
     unsynchronized: u64,
 }
 
-/// How many recorders there are.
+/// `coverage/…`.
 pub(super) fn files(
-    _material: &Material,
+    material: &Material,
     decoded: &Decoded,
     put: &mut impl FnMut(&str, Vec<u8>),
-) -> usize {
+) -> Coverage {
+    let period = material.parameters.from_ns()..material.parameters.to_ns();
     let mut gaps = CsvWriter::new([
         "recorder_id",
         "epoch",
@@ -81,6 +104,7 @@ pub(super) fn files(
             first: at,
             last: at,
             events: 0,
+            events_of_period: 0,
             first_sequence: recorder.sequence,
             last_sequence: recorder.sequence,
             seals: 0,
@@ -93,6 +117,7 @@ pub(super) fn files(
         entry.longest_silence_ns = entry.longest_silence_ns.max(at.1.saturating_sub(entry.last.1));
         entry.last = at;
         entry.events += 1;
+        entry.events_of_period += u64::from(period.contains(&leaf.recorded_at_ns));
         entry.last_sequence = recorder.sequence;
         entry.started |= starts;
         entry.stopped |= stops;
@@ -109,14 +134,86 @@ pub(super) fn files(
             entry.clock = Some(clock);
         }
     }
-    let recorders = last_seen.len();
     for (file, bytes) in gaps.finish("coverage/gaps") {
         put(&file, bytes);
     }
     for (file, bytes) in recorder_rows(&epochs).finish("coverage/recorders") {
         put(&file, bytes);
     }
-    recorders
+    let (rows, period_leaves) = period_rows(decoded, &period);
+    for (file, bytes) in rows.finish("coverage/period") {
+        put(&file, bytes);
+    }
+    let recorders: Vec<String> = last_seen.into_keys().collect();
+    let ids = |leaves: &[(u64, Leaf)]| -> BTreeSet<String> {
+        let recorders = leaves.iter().filter_map(|(_, leaf)| leaf.event.recorder.as_ref());
+        recorders.map(|recorder| recorder.recorder_id.clone()).collect()
+    };
+    let seals = |leaf: &&(u64, Leaf)| matches!(leaf.1.event.kind, Some(Kind::RecorderSeal(_)));
+    Coverage {
+        recorders_with_context: ids(&decoded.leaves).union(&ids(&decoded.context)).count(),
+        recorders,
+        servers: servers(decoded, &period),
+        seals: decoded.leaves.iter().filter(seals).count() as u64,
+        context_seals: decoded.context.iter().filter(seals).count() as u64,
+        longest_silence_seconds: epochs
+            .values()
+            .map(|epoch| epoch.longest_silence_ns / 1_000_000_000)
+            .max()
+            .unwrap_or(0),
+        period_leaves,
+        boundary_leaves: decoded.leaves.len() - period_leaves,
+    }
+}
+
+/// Which leaves are of the period, and which only show its bounds.
+fn period_rows(decoded: &Decoded, period: &std::ops::Range<u64>) -> (CsvWriter, usize) {
+    let mut rows = CsvWriter::new([
+        "part",
+        "leaves",
+        "first_leaf_index",
+        "last_leaf_index",
+        "first_recorded_at",
+        "last_recorded_at",
+    ]);
+    let mut of_period = 0;
+    type Holds = fn(u64, &std::ops::Range<u64>) -> bool;
+    let parts: [(&str, Holds); 3] = [
+        ("boundary before the period", |time, period| time < period.start),
+        ("period", |time, period| period.contains(&time)),
+        ("boundary after the period", |time, period| time >= period.end),
+    ];
+    for (part, holds) in parts {
+        let leaves: Vec<_> = decoded
+            .leaves
+            .iter()
+            .filter(|(_, leaf)| holds(leaf.recorded_at_ns, period))
+            .map(|(index, leaf)| (index.to_string(), time_text(leaf.recorded_at_ns)))
+            .collect();
+        if part == "period" {
+            of_period = leaves.len();
+        }
+        let end = |leaf: Option<&(String, String)>| leaf.cloned().unwrap_or_default();
+        let (first, last) = (end(leaves.first()), end(leaves.last()));
+        let count = leaves.len().to_string();
+        rows.row([part, &count, &first.0, &last.0, &first.1, &last.1]);
+    }
+    (rows, of_period)
+}
+
+/// Servers that leaves of the period name.
+fn servers(decoded: &Decoded, period: &std::ops::Range<u64>) -> Vec<String> {
+    let within = decoded.leaves.iter().filter(|(_, leaf)| period.contains(&leaf.recorded_at_ns));
+    let named: BTreeSet<&str> = within
+        .filter_map(|(_, leaf)| match leaf.event.kind.as_ref()? {
+            Kind::SessionOpened(event) => Some(event.server.as_str()),
+            Kind::AuthenticationFailed(event) => Some(event.server.as_str()),
+            Kind::ToolInventoryObserved(event) => Some(event.server.as_str()),
+            other => call_of(other).map(|call| call.server.as_str()),
+        })
+        .filter(|server| !server.is_empty())
+        .collect();
+    named.into_iter().map(str::to_owned).collect()
 }
 
 fn recorder_rows(epochs: &BTreeMap<(String, String), Epoch>) -> CsvWriter {
@@ -128,6 +225,7 @@ fn recorder_rows(epochs: &BTreeMap<(String, String), Epoch>) -> CsvWriter {
         "first_recorded_at",
         "last_recorded_at",
         "events",
+        "events_of_period",
         "first_sequence",
         "last_sequence",
         "seals",
@@ -153,6 +251,7 @@ fn recorder_rows(epochs: &BTreeMap<(String, String), Epoch>) -> CsvWriter {
             &time_text(epoch.first.1),
             &time_text(epoch.last.1),
             &epoch.events.to_string(),
+            &epoch.events_of_period.to_string(),
             &epoch.first_sequence.to_string(),
             &epoch.last_sequence.to_string(),
             &epoch.seals.to_string(),

@@ -21,6 +21,18 @@ pub(super) fn files(
     Ok(())
 }
 
+/// One leaf as a line of `events.ndjson` has it.
+///
+/// # Errors
+/// When the leaf cannot be decoded.
+pub(crate) fn event_row(
+    index: u64,
+    leaf: bytes::Bytes,
+) -> Result<serde_json::Map<String, serde_json::Value>, String> {
+    let batch = query::events_batch([(index, leaf)]).map_err(|error| error.to_string())?;
+    serde_json::from_str(&ndjson(&batch)?).map_err(|error| error.to_string())
+}
+
 /// One object a line, members in the order of the columns, nulls left out.
 fn ndjson(batch: &RecordBatch) -> Result<String, String> {
     let schema = batch.schema();

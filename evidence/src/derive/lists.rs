@@ -86,7 +86,8 @@ pub(super) fn files(
 ) {
     let mut queries = format!(
         "-- How each list of this package was made: run over the tables of data/population by Exhibit's SQL engine.\n\
-         -- Control mapping {} {}, SHA-256 {}.\n",
+         -- In stock DuckDB they run after data/verify/views.sql, which makes these tables.\n\
+         -- Control mapping {} {}, SHA-256 {}: data/ipe/mapping.yaml.\n",
         mapping.name, mapping.version, mapping.sha256
     );
     let mut counts = CsvWriter::new(["file", "rows", "source", "query"]);

@@ -6,6 +6,7 @@
 mod coverage;
 mod custody;
 mod events;
+mod glossary;
 mod lists;
 mod readme;
 mod scripts;
@@ -16,12 +17,14 @@ use verifier::{DisclosureRow, LeafRow, Material, Opening, Rederive};
 
 use crate::criteria::Mapping;
 use crate::report;
+pub(crate) use coverage::Coverage;
+pub(crate) use events::event_row;
 pub(crate) use lists::{Lists, is_custom_id};
 
 /// Version of the functions that derive; a package names the one that made it.
 pub const EXHIBIT_VERSION: &str = env!("CARGO_PKG_VERSION");
 
-/// Derives with the shipped control mapping.
+/// Derives with the control mapping that the package carries.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Derivation;
 
@@ -55,23 +58,29 @@ impl Rederive for Derivation {
     fn derive(&self, material: &Material) -> Result<Files, String> {
         self.files(material).map_err(|error| error.to_string())
     }
+
+    fn exhibit_version(&self) -> &str {
+        EXHIBIT_VERSION
+    }
+
+    fn own_mapping(&self) -> verifier::Mapping {
+        Mapping::soc2().identity()
+    }
 }
 
 impl Derivation {
     pub(crate) fn files(self, material: &Material) -> Result<Files, DeriveError> {
-        let parameters = &material.parameters;
-        if parameters.exhibit_version != EXHIBIT_VERSION {
+        let mapping = &Mapping::parse(&material.mapping)?;
+        if material.parameters.mapping != mapping.identity() {
+            let named = &material.parameters.mapping;
             return Err(format!(
-                "the package was made by exhibit {}, this is {EXHIBIT_VERSION}; verify it with that version",
-                parameters.exhibit_version
-            )
-            .into());
-        }
-        let mapping = Mapping::soc2();
-        if parameters.mapping != mapping.identity() {
-            return Err(format!(
-                "the package was made with the control mapping {} {} ({}), which is not the one of this build",
-                parameters.mapping.name, parameters.mapping.version, parameters.mapping.sha256
+                "the parameters name the control mapping {} {} ({}), the package carries {} {} ({})",
+                named.name,
+                named.version,
+                named.sha256,
+                mapping.name,
+                mapping.version,
+                mapping.sha256
             )
             .into());
         }
@@ -83,12 +92,19 @@ impl Derivation {
         };
         events::files(material, &mut put)?;
         lists::files(material, mapping, &lists, &mut put);
-        let recorders = coverage::files(material, &decoded, &mut put);
+        let coverage = coverage::files(material, &decoded, &mut put);
         let accesses = custody::file(material, &decoded, &mut put);
         scripts::files(&mut put);
-        put("README.md", readme::text(material, mapping).into_bytes());
-        let facts = report::Facts { material, mapping, lists: &lists, recorders, accesses };
-        put("report.html", report::html(&facts).into_bytes());
+        glossary::file(&mut put);
+        put("README.md", readme::text(material, mapping, &coverage)?.into_bytes());
+        let tables = files.keys().filter(|path| path.ends_with(".csv")).cloned().collect();
+        let coverage = &coverage;
+        let facts = report::Facts { material, mapping, lists: &lists, coverage, accesses, tables };
+        let page = report::html(&facts);
+        let mut put = |path: &str, bytes: Vec<u8>| {
+            files.insert(path.to_owned(), bytes);
+        };
+        put("report.html", page.into_bytes());
         for (path, bytes) in snapshot_files(material)? {
             put(path.strip_prefix(DATA).unwrap_or(&path), bytes);
         }

@@ -18,11 +18,16 @@ const INCLUSION_SQL: &str = concat!(
     include_str!("scripts/inclusion.sql"),
 );
 
+/// The tables that the lists were made from, for DuckDB. The second half is what Exhibit's engine runs itself.
+const VIEWS_SQL: &str =
+    concat!(include_str!("scripts/views.sql"), include_str!("../../../query/src/engine/views.sql"));
+
 /// `verify/…`, the same in every package of a version.
 pub(super) fn files(put: &mut impl FnMut(&str, Vec<u8>)) {
     for (path, text) in [
         ("verify/root.sql", ROOT_SQL),
         ("verify/inclusion.sql", INCLUSION_SQL),
+        ("verify/views.sql", VIEWS_SQL),
         ("verify/verify.py", include_str!("scripts/verify.py")),
         ("verify/entry.proto", proto::ENTRY_PROTO),
     ] {

@@ -1,6 +1,6 @@
 //! Which rows are drawn.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use sha2::{Digest as _, Sha256};
 use verifier::Package;
@@ -15,10 +15,24 @@ pub(super) struct Drawn {
     pub(super) leaf_index: u64,
 }
 
-/// Leaf indexes of a criterion's population, from the package's own list.
-pub(super) fn population(package: &Package, criterion: &str) -> Result<BTreeSet<u64>, SampleError> {
+/// A criterion's population, as the package lists it.
+pub(super) struct Population {
+    /// Names of the columns after `leaf_index`.
+    pub(super) columns: Vec<String>,
+    /// Their cells, by leaf.
+    pub(super) rows: BTreeMap<u64, Vec<String>>,
+}
+
+impl Population {
+    pub(super) fn indexes(&self) -> BTreeSet<u64> {
+        self.rows.keys().copied().collect()
+    }
+}
+
+/// A criterion's population, from the package's own list.
+pub(super) fn population(package: &Package, criterion: &str) -> Result<Population, SampleError> {
     let prefix = format!("data/criteria/{criterion}/population");
-    let mut population = BTreeSet::new();
+    let mut population = Population { columns: Vec::new(), rows: BTreeMap::new() };
     let mut parts = package.paths().filter(|path| path.starts_with(&prefix)).peekable();
     if parts.peek().is_none() {
         return Err(SampleError::NotExported(criterion.to_owned()));
@@ -27,14 +41,17 @@ pub(super) fn population(package: &Package, criterion: &str) -> Result<BTreeSet<
         let wrong = |what: &str| SampleError::Damaged(format!("{path}: {what}"));
         let bytes = package.file(path).map(|bytes| &bytes[..]).unwrap_or_default();
         let mut rows = csv::Reader::from_reader(bytes);
-        let is_list = rows.headers().is_ok_and(|header| header.get(0) == Some("leaf_index"));
-        if !is_list {
+        let header = rows.headers().map_err(|error| wrong(&error.to_string()))?;
+        if header.get(0) != Some("leaf_index") {
             return Err(wrong("its first column is not leaf_index"));
         }
+        population.columns = header.iter().skip(1).map(str::to_owned).collect();
         for row in rows.records() {
             let row = row.map_err(|error| wrong(&error.to_string()))?;
             let index = row.get(0).and_then(|cell| cell.parse().ok());
-            population.insert(index.ok_or_else(|| wrong("a row has no leaf_index"))?);
+            let index = index.ok_or_else(|| wrong("a row has no leaf_index"))?;
+            let cells = row.iter().skip(1).map(str::to_owned).collect();
+            population.rows.entry(index).or_insert(cells);
         }
     }
     Ok(population)

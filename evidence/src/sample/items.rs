@@ -3,17 +3,22 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use bytes::Bytes;
-use proto::kind::{Kind, call_of, closes_exchange, kind_name, request_event_id};
+use proto::kind::{Kind, call_of, closes_exchange};
 use proto::v1::{Slot, Verdict};
-use serde_json::{Map, Value, json};
-use verifier::layout::Files;
+use serde_json::{Value, json};
 use verifier::layout::csv::CsvWriter;
+use verifier::layout::{DATA, Files};
 use verifier::{DisclosureRow, LeafRow, Material};
 
-use super::draw::Drawn;
+use super::draw::{Drawn, Population};
 use super::tree::RangeTree;
 use crate::criteria::Criterion;
-use crate::derive::{Decoded, EXHIBIT_VERSION, time_text};
+use crate::derive::{Decoded, EXHIBIT_VERSION, event_row};
+
+/// Columns of the sheet that the auditor fills in; they come last.
+pub(super) const FILLED_IN: [&str; 3] = ["tested_by", "result", "notes"];
+/// The sheet, below `data/`.
+pub(super) const SHEET: &str = "sample";
 
 /// What was asked for and drawn.
 pub(super) struct Request<'a> {
@@ -21,7 +26,7 @@ pub(super) struct Request<'a> {
     pub(super) nonce: &'a str,
     pub(super) digest: &'a [u8; 32],
     pub(super) seed: &'a [u8; 32],
-    pub(super) population: usize,
+    pub(super) population: &'a Population,
     pub(super) drawn: &'a [Drawn],
 }
 
@@ -30,40 +35,18 @@ pub(super) fn files(material: &Material, request: &Request<'_>) -> Result<Files,
     let book = Book::of(material)?;
     let tree = RangeTree::new(material)?;
     let mut files = Files::new();
-    let mut sheet = CsvWriter::new([
-        "item",
-        "leaf_index",
-        "score",
-        "recorded_at",
-        "kind",
-        "server",
-        "method",
-        "tool",
-        "verdict",
-        "tested_by",
-        "result",
-        "notes",
-    ]);
-    for (item, drawn) in (1..).zip(request.drawn) {
-        let leaf = book.leaf(drawn.leaf_index).ok_or_else(|| {
-            format!("leaf {} of the list is not in the package", drawn.leaf_index)
-        })?;
-        let call = leaf.event.kind.as_ref().and_then(call_of);
-        let text = |of: fn(&proto::v1::Call) -> &str| call.map(of).unwrap_or_default();
-        sheet.row([
-            item.to_string().as_str(),
-            &drawn.leaf_index.to_string(),
-            &hex::encode(drawn.score),
-            &time_text(leaf.recorded_at_ns),
-            leaf.event.kind.as_ref().map_or("", kind_name),
-            text(|call| &call.server),
-            text(|call| &call.method),
-            text(|call| &call.name),
-            call.map_or("", |call| verdict(call.verdict)),
-            "",
-            "",
-            "",
-        ]);
+    let columns = request.population.columns.iter().map(String::as_str);
+    let columns = ["item", "leaf_index"].into_iter().chain(columns);
+    let mut sheet = CsvWriter::new(columns.chain(["score"]).chain(FILLED_IN));
+    for (item, drawn) in (1u32..).zip(request.drawn) {
+        if book.leaf(drawn.leaf_index).is_none() {
+            return Err(format!("leaf {} of the list is not in the package", drawn.leaf_index));
+        }
+        let (number, index) = (item.to_string(), drawn.leaf_index.to_string());
+        let score = hex::encode(drawn.score);
+        let cells = request.population.rows.get(&drawn.leaf_index).into_iter().flatten();
+        let cells = [number.as_str(), index.as_str()].into_iter().chain(cells.map(String::as_str));
+        sheet.row(cells.chain([score.as_str()]).chain(FILLED_IN.map(|_| "")));
         book.item(drawn.leaf_index, &tree, &mut files)?;
     }
     let parameters = json!({
@@ -73,12 +56,12 @@ pub(super) fn files(material: &Material, request: &Request<'_>) -> Result<Files,
         "criterion": request.criterion.id,
         "nonce": request.nonce,
         "seed": hex::encode(request.seed),
-        "population": request.population,
+        "population": request.population.rows.len(),
         "size": request.drawn.len(),
         "leaves": request.drawn.iter().map(|drawn| drawn.leaf_index).collect::<Vec<_>>(),
     });
     files.insert("data/sample.json".to_owned(), pretty(&parameters));
-    for (name, bytes) in sheet.finish("data/sample") {
+    for (name, bytes) in sheet.finish(&format!("{DATA}{SHEET}")) {
         files.insert(name, bytes);
     }
     files.insert("data/README.md".to_owned(), readme(request).into_bytes());
@@ -89,14 +72,21 @@ fn readme(request: &Request<'_>) -> String {
     format!(
         "# Sample for {} {}\n\n\
          {} of {} rows, drawn from the package whose tag manifest has the SHA-256 `{}`, with the nonce `{}`.\n\n\
-         `sample.csv` is the sheet to fill in. `items/<leaf_index>/` holds what the package knows of each: `call.json`, \
-         `identity.json`, `decision.json`, `approval.json`, `result.json`; and for every leaf that they are from its exact \
-         bytes (`<index>.leaf`) and its proof (`<index>.tlog-proof`, C2SP tlog-proof).\n\n\
-         `exhibit sample` with the same package, nonce and size writes this bag again, byte by byte.\n",
+         `sample.csv` is the sheet to fill in: the drawn rows with all columns of the population, in the order of the draw, \
+         and empty columns `tested_by`, `result`, `notes`. `score` is what the draw went by: SHA-256 of the seed (in \
+         `sample.json`) and the leaf's index as 8 bytes, big-endian. The rows with the lowest scores of the whole population \
+         are the sample. Nobody who does not know the nonce can foresee it, and anybody who does can compute it again.\n\n\
+         `items/<leaf_index>/` holds what the package knows of each: `call.json` (the event itself: a call, or what else was \
+         drawn, with its reason and HTTP status), `identity.json` (who), `decision.json` (by which policies), `approval.json`, \
+         `result.json` (how it ended: outcome, or the refusal); and for every leaf that they are from its exact bytes \
+         (`<index>.leaf`) and its proof (`<index>.tlog-proof`, C2SP tlog-proof). The columns are explained in `columns.csv` of \
+         the package.\n\n\
+         A sample is not signed. `exhibit verify SAMPLE --of PACKAGE --trust TRUST_FILE` verifies the package, draws again with \
+         this nonce, and compares every file; what you fill in into `sample.csv` is left out of the comparison.\n",
         request.criterion.id,
         request.criterion.title,
         request.drawn.len(),
-        request.population,
+        request.population.rows.len(),
         hex::encode(request.digest),
         request.nonce,
     )
@@ -161,7 +151,7 @@ impl<'a> Book<'a> {
         let mut put = |name: &str, value: &Value| {
             files.insert(format!("{folder}/{name}"), pretty(value));
         };
-        put("call.json", &self.event(index, leaf, &[Slot::Message]));
+        put("call.json", &self.event(index, &[Slot::Message])?);
         put(
             "identity.json",
             &json!({
@@ -171,13 +161,11 @@ impl<'a> Book<'a> {
             }),
         );
         put("decision.json", &self.decision(index, leaf));
-        let approvals = approvals
-            .iter()
-            .map(|(index, leaf)| self.event(*index, leaf, &[Slot::Principal, Slot::Reason]));
-        put("approval.json", &approvals.collect());
-        let results =
-            results.iter().map(|(index, leaf)| self.event(*index, leaf, &[Slot::Message]));
-        put("result.json", &results.collect());
+        let approvals =
+            approvals.iter().map(|(index, _)| self.event(*index, &[Slot::Principal, Slot::Reason]));
+        put("approval.json", &approvals.collect::<Result<_, _>>()?);
+        let results = results.iter().map(|(index, _)| self.event(*index, &[Slot::Message]));
+        put("result.json", &results.collect::<Result<_, _>>()?);
         for index in related {
             let Some(row) = self.rows.get(&index) else { continue };
             let proof = tree.prove(index, &row.bytes)?;
@@ -187,43 +175,20 @@ impl<'a> Book<'a> {
         Ok(())
     }
 
-    fn event(&self, index: u64, leaf: &proto::entry::Leaf, slots: &[Slot]) -> Value {
-        let mut event = Map::new();
-        let mut put = |name: &str, value: Value| {
-            if !value.is_null() && value != "" {
-                event.insert(name.to_owned(), value);
-            }
-        };
-        put("leaf_index", index.into());
-        put("recorded_at", time_text(leaf.recorded_at_ns).into());
-        put("occurred_at", time_text(leaf.event.occurred_at_ns).into());
-        put("event_id", hex::encode(&leaf.event.event_id).into());
-        put("session_id", hex::encode(&leaf.event.session_id).into());
-        put("exchange_id", hex::encode(&leaf.event.exchange_id).into());
-        if let Some(kind) = &leaf.event.kind {
-            put("kind", kind_name(kind).into());
-            put(
-                "request_event_id",
-                request_event_id(kind).map(hex::encode).unwrap_or_default().into(),
-            );
-            put("approval_id", approval_id(kind).map(hex::encode).unwrap_or_default().into());
-            if let Some(call) = call_of(kind) {
-                put("server", call.server.clone().into());
-                put("method", call.method.clone().into());
-                put("tool", call.name.clone().into());
-                put("verdict", verdict(call.verdict).into());
-            }
-            if let Kind::ResponseReturned(response) = kind {
-                put("outcome", outcome(response.outcome).into());
-                put("error_code", (response.error_code != 0).then_some(response.error_code).into());
-                put("latency_ns", response.latency_ns.into());
-            }
-        }
+    /// Every column that the leaf gives, and what was disclosed in `slots`.
+    fn event(&self, index: u64, slots: &[Slot]) -> Result<Value, String> {
+        let row = self.rows.get(&index).ok_or_else(|| format!("leaf {index} is not there"))?;
+        let mut event = event_row(index, row.bytes.clone())?;
+        // It stands beside this file, as `<index>.leaf`.
+        event.remove("leaf");
         for slot in slots {
             let name = proto::disclosure::slot_name((*slot).into()).to_ascii_lowercase();
-            put(&name, self.disclosed(index, *slot));
+            let value = self.disclosed(index, *slot);
+            if !value.is_null() {
+                event.insert(name, value);
+            }
         }
-        Value::Object(event)
+        Ok(Value::Object(event))
     }
 
     fn decision(&self, index: u64, leaf: &proto::entry::Leaf) -> Value {
@@ -270,13 +235,6 @@ fn verdict(number: i32) -> &'static str {
         Ok(Verdict::Hold) => "hold",
         _ => "",
     }
-}
-
-fn outcome(number: i32) -> String {
-    proto::v1::Outcome::try_from(number).map_or_else(
-        |_| number.to_string(),
-        |outcome| outcome.as_str_name().trim_start_matches("OUTCOME_").to_ascii_lowercase(),
-    )
 }
 
 fn pretty(value: &Value) -> Vec<u8> {

@@ -4,6 +4,7 @@
 //! length of `x` as u64 big-endian, then `x`. Rows of the population are ranked by
 //! `SHA-256(seed ‖ leaf_index as u64 big-endian)`, lowest first.
 
+mod check;
 mod draw;
 mod items;
 mod tree;
@@ -13,6 +14,8 @@ use std::path::{Path, PathBuf};
 use sha2::{Digest as _, Sha256};
 use verifier::layout::bag::{Bag, BagInfo, TAG_MANIFEST};
 use verifier::{Package, PackageError, read_material};
+
+pub use check::{SampleCheck, check_sample};
 
 use crate::criteria::{Mapping, UnknownCriterion};
 use crate::derive::EXHIBIT_VERSION;
@@ -38,7 +41,9 @@ pub enum SampleError {
     #[error(transparent)]
     Package(#[from] PackageError),
     /// A package that cannot be read as a whole.
-    #[error("the package cannot be sampled: {0}; verify it first (exhibit verify)")]
+    #[error(
+        "verify the package first (exhibit verify PACKAGE --trust TRUST_FILE): it cannot be sampled as it is: {0}"
+    )]
     Damaged(String),
     /// No such criterion in the mapping.
     #[error(transparent)]
@@ -52,6 +57,20 @@ pub enum SampleError {
     /// A size or nonce that cannot be used.
     #[error("{0}")]
     Request(String),
+    /// The sample would stand in the package.
+    #[error(
+        "{out} is inside the package {package}: a file that its manifests do not name would make it fail; choose a folder \
+         beside it, such as ../sample"
+    )]
+    Inside {
+        /// Where the sample was to go.
+        out: PathBuf,
+        /// The package.
+        package: PathBuf,
+    },
+    /// Not a sample, or one of another package.
+    #[error("{0}")]
+    NotOfPackage(String),
     /// The disk failed.
     #[error("{path}: {source}")]
     Io {
@@ -72,6 +91,8 @@ impl SampleError {
             Self::NotExported(_) => "criterion_not_exported",
             Self::Empty(_) => "population_empty",
             Self::Request(_) => "sample_request",
+            Self::Inside { .. } => "place_inside_package",
+            Self::NotOfPackage(_) => "sample_not_of_package",
             Self::Io { .. } => "disk",
         }
     }
@@ -89,18 +110,6 @@ pub fn sample(
     size: Option<usize>,
     out: &Path,
 ) -> Result<Sampled, SampleError> {
-    let known = Mapping::soc2().criterion(criterion)?;
-    let size = size.unwrap_or(known.sample_size);
-    if size == 0 || size > MAX_SAMPLE {
-        return Err(SampleError::Request(format!(
-            "a sample has 1 to {MAX_SAMPLE} rows, not {size}"
-        )));
-    }
-    if nonce.is_empty() || nonce.len() > 256 {
-        return Err(SampleError::Request(
-            "a nonce is 1 to 256 bytes that the exporter could not foresee, such as today's date and a die".to_owned(),
-        ));
-    }
     let io = |path: &Path| {
         let path = path.to_owned();
         move |source| SampleError::Io { path, source }
@@ -109,24 +118,65 @@ pub fn sample(
         let source = std::io::Error::from(std::io::ErrorKind::AlreadyExists);
         return Err(io(out)(source));
     }
-    let package = Package::open(package)?;
-    let material = read_material(&package).map_err(SampleError::Damaged)?;
+    if is_inside(out, package) {
+        return Err(SampleError::Inside { out: out.to_owned(), package: package.to_owned() });
+    }
+    let made = make(&Package::open(package)?, criterion, nonce, size)?;
+    made.bag.write(out).map_err(io(out))?;
+    Ok(Sampled { path: out.to_owned(), population: made.population, leaves: made.leaves })
+}
+
+/// Would files at `out` be files of the folder `package`?
+fn is_inside(out: &Path, package: &Path) -> bool {
+    let Ok(package) = package.canonicalize() else { return false };
+    let out = std::path::absolute(out).unwrap_or_else(|_| out.to_owned());
+    let place = out.ancestors().find_map(|place| place.canonicalize().ok());
+    package.is_dir() && place.is_some_and(|place| place.starts_with(&package))
+}
+
+/// A sample in memory.
+struct Made {
+    bag: Bag,
+    population: usize,
+    leaves: Vec<u64>,
+}
+
+fn make(
+    package: &Package,
+    criterion: &str,
+    nonce: &str,
+    size: Option<usize>,
+) -> Result<Made, SampleError> {
+    if nonce.is_empty() || nonce.len() > 256 {
+        return Err(SampleError::Request(
+            "a nonce is 1 to 256 bytes that the exporter could not foresee, such as today's date and a die".to_owned(),
+        ));
+    }
+    let material = read_material(package).map_err(SampleError::Damaged)?;
+    let mapping = Mapping::parse(&material.mapping).map_err(SampleError::Damaged)?;
+    let known = mapping.criterion(criterion)?;
+    let size = size.unwrap_or(known.sample_size);
+    if size == 0 || size > MAX_SAMPLE {
+        return Err(SampleError::Request(format!(
+            "a sample has 1 to {MAX_SAMPLE} rows, not {size}"
+        )));
+    }
     let tag_manifest = package
         .file(TAG_MANIFEST)
         .ok_or_else(|| SampleError::Damaged(format!("it has no {TAG_MANIFEST}")))?;
     let digest: [u8; 32] = Sha256::digest(tag_manifest).into();
-    let population = draw::population(&package, criterion)?;
-    if population.is_empty() {
+    let population = draw::population(package, criterion)?;
+    if population.rows.is_empty() {
         return Err(SampleError::Empty(criterion.to_owned()));
     }
     let seed = draw::seed(&digest, criterion, nonce);
-    let drawn = draw::draw(&seed, &population, size);
+    let drawn = draw::draw(&seed, &population.indexes(), size);
     let request = items::Request {
         criterion: known,
         nonce,
         digest: &digest,
         seed: &seed,
-        population: population.len(),
+        population: &population,
         drawn: &drawn,
     };
     let payload = items::files(&material, &request).map_err(SampleError::Damaged)?;
@@ -139,7 +189,9 @@ pub fn sample(
         identifier: format!("{}/sample/{criterion}", hex::encode(digest)),
         exhibit_version: EXHIBIT_VERSION.to_owned(),
     };
-    Bag::unsigned(payload, &info).write(out).map_err(io(out))?;
-    let leaves = drawn.iter().map(|drawn| drawn.leaf_index).collect();
-    Ok(Sampled { path: out.to_owned(), population: population.len(), leaves })
+    Ok(Made {
+        bag: Bag::unsigned(payload, &info),
+        population: population.rows.len(),
+        leaves: drawn.iter().map(|drawn| drawn.leaf_index).collect(),
+    })
 }

@@ -73,7 +73,8 @@ fn a_package_verifies() {
     let counts: BTreeMap<_, _> = exported.row_counts.into_iter().collect();
     assert_eq!((counts["CC6.1/population"], counts["CC6.1/exceptions"]), (8, 1));
     assert_eq!((counts["CC6.3/population"], counts["CC6.3/exceptions"]), (3, 1));
-    assert_eq!(counts["CC7.2/exceptions"], 4);
+    // 7 requests, 1 refused authentication, a stop, a start, and a silence before an activation.
+    assert_eq!((counts["CC7.2/population"], counts["CC7.2/exceptions"]), (11, 4));
     assert_eq!((counts["PI1.3/population"], counts["PI1.3/exceptions"]), (7, 2));
 }
 
@@ -182,9 +183,16 @@ fn what_callers_wrote_harms_nobody() {
     let list = fs::read_to_string(package.join("data/criteria/CC6.1/population.csv")).unwrap();
     assert!(list.contains(",'=cmd|' /C calc'!A0,"), "{list}");
     let page = fs::read_to_string(package.join("data/report.html")).unwrap();
-    assert!(!page.contains("<script") && !page.contains("src=") && !page.contains("href="));
+    assert!(!page.contains("<script") && !page.contains("src="));
+    // Links lead to files of the package and nowhere else.
+    let links: Vec<&str> =
+        page.split("href=\"").skip(1).filter_map(|rest| rest.split('"').next()).collect();
+    assert!(links.contains(&"criteria/CC7.2/exceptions.csv"), "{links:?}");
+    for link in links {
+        assert!(package.join("data").join(link).is_file(), "{link}");
+    }
     assert!(!page.to_lowercase().contains("compliant"));
-    assert!(page.contains("1 exceptions of 8"), "{page}");
+    assert!(page.contains("1 exception of 8"), "{page}");
 }
 
 #[test]
@@ -201,6 +209,14 @@ fn a_kept_checkpoint_binds_the_log() {
     let report = verify_since(world.checkpoint_at(inside).1);
     assert!(report.ok(), "{report}");
     // The package cannot bridge from a size left of its range: that must not pass for consistent.
+    // A proof carries a checkpoint, which is as good.
+    let proof = evidence::Source::inclusion_proof(&world, inside).unwrap().to_string();
+    assert!(proof.starts_with("c2sp.org/tlog-proof"));
+    let report = verify_since(proof.clone());
+    assert!(report.ok(), "{report}");
+    let report = verify_since(proof.replacen("index", "place", 1));
+    assert_eq!(report.codes(), ["consistency.since_unusable"]);
+    assert!(report.to_string().contains("is a tlog-proof that cannot be read"), "{report}");
     let report = verify_since(world.checkpoint_at(2).1);
     assert!(!report.ok());
     assert!(matches!(outcome(&report, "consistency"), Outcome::NotChecked { .. }));
@@ -210,4 +226,116 @@ fn a_kept_checkpoint_binds_the_log() {
     assert_eq!(report.codes(), ["consistency.forked"]);
     let report = verify_since(forked.sign(&key("other.example", 9)));
     assert_eq!(report.codes(), ["consistency.since_unusable"]);
+}
+
+/// Cells of a list by row, each by its column.
+fn list(package: &Path, path: &str) -> Vec<BTreeMap<String, String>> {
+    let mut rows = csv::Reader::from_path(package.join("data").join(path)).unwrap();
+    rows.deserialize().map(Result::unwrap).collect()
+}
+
+#[test]
+fn an_anomaly_says_who_and_is_there_once() {
+    let world = World::new();
+    let dir = tempfile::tempdir().unwrap();
+    let package = dir.path().join("package");
+    world.export(&package);
+    let exceptions = list(&package, "criteria/CC7.2/exceptions.csv");
+    let of = |what: &str| exceptions.iter().find(|row| row["exception"] == what).unwrap();
+    let (blocked, denied) = (of("blocked"), of("denied"));
+    assert_eq!((blocked["subject"].as_str(), denied["subject"].as_str()), ("ada", "eve"));
+    for row in [blocked, denied] {
+        assert_eq!(row["kind"], "RequestReceived");
+        assert_eq!(row["issuer"], "https://idp.example");
+        assert_eq!(row["exchange_id"].len(), 32);
+        assert_eq!(row["request_index"], row["leaf_index"]);
+        let refusal: u64 = row["refusal_index"].parse().unwrap();
+        assert_eq!(refusal, row["leaf_index"].parse::<u64>().unwrap() + 1);
+    }
+    assert_eq!(denied["refusal"], "no_policy");
+    let population = list(&package, "criteria/CC7.2/population.csv");
+    let calls = |row: &&BTreeMap<_, _>| row["kind"] == "CallDenied" || row["kind"] == "CallBlocked";
+    assert_eq!(population.iter().filter(calls).count(), 0, "a refused call is one row");
+    let places: std::collections::BTreeSet<_> =
+        population.iter().map(|row| &row["leaf_index"]).collect();
+    assert!(exceptions.iter().all(|row| places.contains(&row["leaf_index"])));
+}
+
+#[test]
+fn numbers_of_readme_report_and_coverage_reconcile() {
+    let world = World::new();
+    let dir = tempfile::tempdir().unwrap();
+    let package = dir.path().join("package");
+    let exported = world.export(&package);
+    let range = exported.parameters.range;
+    let leaves = range.end - range.start;
+    let parts = list(&package, "coverage/period.csv");
+    let counts: Vec<u64> = parts.iter().map(|row| row["leaves"].parse().unwrap()).collect();
+    assert_eq!((counts[0], counts[2], counts.iter().sum::<u64>()), (1, 1, leaves));
+    let said = format!("{} leaves of the period and 2 boundary leaves", leaves - 2);
+    let read = |path: &str| fs::read_to_string(package.join("data").join(path)).unwrap();
+    let (page, readme) = (read("report.html"), read("README.md"));
+    assert!(page.contains(&said), "{page}");
+    assert!(readme.contains(&format!("{} leaves of the period and 2 boundary leaves", leaves - 2)));
+    let report = check(&world, &package);
+    assert!(detail(&report, "period").contains(&said), "{report}");
+    // Recorders, seals and disclosures as the verifier counts them.
+    let recorders = list(&package, "coverage/recorders.csv");
+    let seals: u64 = recorders.iter().map(|row| row["seals"].parse::<u64>().unwrap()).sum();
+    assert!(detail(&report, "seals").contains(&format!("({seals} in the range")), "{report}");
+    assert!(page.contains(&format!("{seals} in the range, ")), "{page}");
+    assert!(readme.contains(&format!("They signed the heads of their chains: {seals} seals")));
+    assert!(detail(&report, "recorders").starts_with("2 recorders in the range, with context 2"));
+    assert!(page.contains("2 in the range, 2 with context"), "{page}");
+    assert!(page.contains("MCP servers and doors") && page.contains("excluding"), "{page}");
+    assert!(page.contains("the population has 8, so all of them"), "{page}");
+    assert!(!page.contains("whenever it is made"));
+}
+
+#[test]
+fn every_column_is_explained() {
+    let world = World::new();
+    let dir = tempfile::tempdir().unwrap();
+    let package = dir.path().join("package");
+    world.export(&package);
+    let mut explained: BTreeMap<String, Vec<String>> = BTreeMap::new();
+    for row in list(&package, "columns.csv") {
+        assert!(!row["meaning"].is_empty() && !row["values"].is_empty(), "{row:?}");
+        explained.entry(row["file"].clone()).or_default().push(row["column"].clone());
+    }
+    let header = |bytes: &[u8]| -> Vec<String> {
+        csv::Reader::from_reader(bytes).headers().unwrap().iter().map(str::to_owned).collect()
+    };
+    for (path, bytes) in files(&package.join("data")) {
+        if let Some(columns) = explained.get(&path).filter(|_| path.ends_with(".csv")) {
+            assert_eq!(header(&bytes), *columns, "{path}");
+        } else if path.ends_with(".csv") {
+            assert!(path.starts_with("criteria/"), "{path} is not in columns.csv");
+            for column in header(&bytes) {
+                let known = explained["criteria/*/*.csv"].contains(&column)
+                    || explained["population/events.*"].contains(&column);
+                assert!(known, "{path}: {column} is not in columns.csv");
+            }
+        } else if path.ends_with(".parquet") {
+            let batches = verifier::layout::tables::read_batches(&bytes.into()).unwrap();
+            let key = path.replace("context/", "population/").replace("events.parquet", "events.*");
+            let Some(batch) = batches.first() else { continue };
+            let columns: Vec<_> =
+                batch.schema().fields().iter().map(|field| field.name().clone()).collect();
+            assert_eq!(columns, explained[&key], "{path}");
+        }
+    }
+}
+
+#[test]
+fn the_readme_names_the_signer() {
+    let world = World::new();
+    let dir = tempfile::tempdir().unwrap();
+    let package = dir.path().join("package");
+    world.export(&package);
+    let readme = fs::read_to_string(package.join("data/README.md")).unwrap();
+    let allowed = world.keys.trust().allowed_signers().unwrap();
+    assert!(readme.contains(allowed.trim_end()), "{readme}");
+    assert!(readme.contains(&format!("signer {}", world.keys.signer.verifying_key())));
+    assert!(readme.contains("--trust ../trust.txt") && readme.contains("--out ../sample"));
 }

@@ -437,8 +437,14 @@ fn parameters_that_were_changed_do_not_fit() {
     let report = remade(|material| material.parameters.to += jiff::SignedDuration::from_hours(24));
     has(&report, "period.end");
     let report = remade(|material| material.parameters.mapping.sha256 = "0".repeat(64));
+    has(&report, "mapping.differs");
+    let report = remade(|material| material.parameters.mapping.version = "7".into());
     assert!(!report.ok());
     assert!(matches!(outcome(&report, "derived"), Outcome::NotChecked { .. }), "{report}");
+    let report = remade(|material| {
+        material.parameters.signer = key("packages.example", 66).verifying_key().to_string();
+    });
+    has(&report, "signature.other_signer");
     let report = remade(|material| material.parameters.origin = "other.example".into());
     has(&report, "checkpoint.differs");
 }
@@ -455,4 +461,63 @@ fn something_else_is_no_package() {
     let file = dir.path().join("x.zip");
     fs::write(&file, b"PK not really").unwrap();
     assert!(open(&file).contains("ZIP"));
+}
+
+/// Another mapping of the same material, named by the parameters as it should be.
+fn with_mapping(material: &mut Material, text: &str) {
+    material.mapping = text.to_owned();
+    material.parameters.mapping = evidence::Mapping::parse(text).unwrap().identity();
+}
+
+#[test]
+fn a_package_keeps_its_own_mapping() {
+    let own = evidence::Mapping::soc2();
+    let softer = evidence::SOC2.replace("'block', 'hold'", "'hold'").replace("\"1\"", "\"2\"");
+    assert_ne!(softer, evidence::SOC2);
+    let mut theirs = String::new();
+    let report = remade(|material| {
+        with_mapping(material, &softer);
+        theirs.clone_from(&material.parameters.mapping.sha256);
+    });
+    // It still proves what it says, and says by what; the reader is told that it is not what this build would say.
+    assert!(report.ok(), "{report}");
+    let remark = report.remarks.iter().find(|remark| remark.word == "OTHER MAPPING").unwrap();
+    assert!(remark.meaning.contains(&theirs) && remark.meaning.contains(&own.sha256), "{report}");
+    let same = verify_files(&EXPORTED.files);
+    assert!(same.remarks.iter().all(|remark| remark.word != "OTHER MAPPING"), "{same}");
+    // The file alone.
+    let report = insider(layout::MAPPING, |_| softer.clone().into_bytes());
+    has(&report, "mapping.differs");
+}
+
+#[test]
+fn a_package_of_another_version_is_compared_as_far_as_it_can_be() {
+    let of_version = |path: &str| {
+        let mut material = EXPORTED.material.clone();
+        material.parameters.exhibit_version = "0.0.9".to_owned();
+        let mut payload = layout::material_files(&material).unwrap();
+        for (name, bytes) in Derivation.derive(&material).unwrap() {
+            payload.insert(format!("data/{name}"), bytes);
+        }
+        if let Some(bytes) = payload.get_mut(path) {
+            bytes.extend_from_slice(b"x\n");
+        }
+        let info = BagInfo::of_package(&material.parameters);
+        let bag = Bag::seal(payload, &info, &EXPORTED.world.keys.signer).unwrap();
+        verify_files(bag.files())
+    };
+    for path in ["", "data/report.html", "data/README.md", "data/verify/verify.py"] {
+        let report = of_version(path);
+        assert!(report.ok(), "{path}\n{report}");
+        let remark = report.remarks.iter().find(|remark| remark.word == "OTHER VERSION").unwrap();
+        assert!(remark.meaning.contains("0.0.9") && remark.meaning.contains(path), "{report}");
+    }
+    for path in
+        ["data/criteria/CC6.1/population.csv", "data/coverage/gaps.csv", "data/custody/log.ndjson"]
+    {
+        has(&of_version(path), "derived.differs");
+    }
+    // Of this version, nothing may differ.
+    let report = insider("data/report.html", |text| [&text[..], b"x"].concat());
+    assert_eq!(report.codes(), ["derived.differs"], "{report}");
 }

@@ -23,6 +23,13 @@ pub(crate) struct Settings {
     pub(crate) routes: BTreeMap<String, Arc<Route>>,
 }
 
+impl GatewayConfig {
+    /// Every mistake that the gateway would refuse to start with, one line each. Reads the files that are named.
+    pub fn mistakes(&self) -> Vec<String> {
+        check(self).err().unwrap_or_default()
+    }
+}
+
 /// Reads every file that the configuration names and checks all of it.
 ///
 /// # Errors
@@ -72,10 +79,10 @@ fn public_url(text: &str, problems: &mut Vec<String>) -> Option<Url> {
 }
 
 fn signing_key(file: &Path) -> Result<tlog::SigningKey, String> {
-    let place = format!("recorder_key_file {}", file.display());
-    let text = std::fs::read_to_string(file)
-        .map_err(|error| format!("{place} cannot be read: {error}; `exhibit keygen` makes one"))?;
-    tlog::SigningKey::parse(text.trim()).map_err(|error| format!("{place}: {error}"))
+    let text = identity::read_secret_file(file)
+        .map_err(|what| format!("recorder_key_file: {what}; `exhibit keygen` makes one"))?;
+    tlog::SigningKey::parse(&text)
+        .map_err(|error| format!("recorder_key_file {}: {error}", file.display()))
 }
 
 fn routes(

@@ -34,6 +34,8 @@ pub(super) enum Unreadable {
     Mask(#[from] MaskError),
     #[error("it is neither JSON nor UTF-8 text")]
     NotText,
+    #[error("it is text that becomes JSON once it is masked")]
+    Ambiguous,
     #[error("reading it failed inside the gateway")]
     Broken,
 }
@@ -45,10 +47,11 @@ pub(super) async fn json(shared: &Shared, bytes: Bytes) -> Result<Inspected, Unr
     inspected.unwrap_or(Err(Unreadable::Broken))
 }
 
-/// Reads a body that is no message.
+/// Reads a body that does not call itself JSON. One that could be read as JSON is, whatever it calls itself: names
+/// of members tell values that nothing else does.
 pub(super) async fn text(shared: &Shared, bytes: Bytes) -> Result<Inspected, Unreadable> {
     let snapshot = shared.snapshot.clone();
-    let inspected = off_thread(bytes.len(), move || read_text(&snapshot, bytes)).await;
+    let inspected = off_thread(bytes.len(), move || read_any(&snapshot, bytes)).await;
     inspected.unwrap_or(Err(Unreadable::Broken))
 }
 
@@ -80,9 +83,15 @@ fn read_json(snapshot: &Snapshot, bytes: &Bytes) -> Result<Inspected, Unreadable
     })
 }
 
-fn read_text(snapshot: &Snapshot, bytes: Bytes) -> Result<Inspected, Unreadable> {
+fn read_any(snapshot: &Snapshot, bytes: Bytes) -> Result<Inspected, Unreadable> {
     let text = std::str::from_utf8(&bytes).map_err(|_| Unreadable::NotText)?;
+    if reads_as_json(text) {
+        return read_json(snapshot, &bytes);
+    }
     let masked = snapshot.mask_text(text);
+    if masked.changed && reads_as_json(&masked.text) {
+        return Err(Unreadable::Ambiguous);
+    }
     let size_bytes = bytes.len();
     let release = if masked.changed { Bytes::from(masked.text) } else { bytes };
     Ok(Inspected {
@@ -94,6 +103,13 @@ fn read_text(snapshot: &Snapshot, bytes: Bytes) -> Result<Inspected, Unreadable>
         reply: Reply::Foreign,
         size_bytes,
     })
+}
+
+/// Would some reader take it for JSON? More lenient than [`Document::parse`]: duplicate names, lone surrogates and
+/// a byte order mark pass.
+fn reads_as_json(text: &str) -> bool {
+    let text = text.trim_start_matches('\u{feff}');
+    serde_json::from_str::<serde::de::IgnoredAny>(text).is_ok()
 }
 
 #[cfg(test)]
@@ -135,14 +151,56 @@ mod tests {
 
     #[test]
     fn text_is_masked_and_octets_are_refused() {
-        let inspected = read_text(&SNAPSHOT, Bytes::from_static(b"ask bob@example.com")).unwrap();
+        let inspected = read_any(&SNAPSHOT, Bytes::from_static(b"ask bob@example.com")).unwrap();
         assert!(inspected.altered && !inspected.release.ends_with(b"example.com"));
         assert!(matches!(
-            read_text(&SNAPSHOT, Bytes::from_static(b"\xff")),
+            read_any(&SNAPSHOT, Bytes::from_static(b"\xff")),
             Err(Unreadable::NotText)
         ));
         let twice = Bytes::from_static(br#"{"a":1,"a":2}"#);
         assert!(matches!(read_json(&SNAPSHOT, &twice), Err(Unreadable::Json(_))));
+    }
+
+    #[test]
+    fn json_is_read_as_json_whatever_it_calls_itself() {
+        let secret = Bytes::from_static(br#"{"api_key":"hunter2hunter2"}"#);
+        let inspected = read_any(&SNAPSHOT, secret).unwrap();
+        assert_eq!(inspected.media_type, MediaType::Json);
+        assert_eq!(&inspected.release[..], br#"{"api_key":"[masked:api_key]"}"#);
+        assert_eq!(inspected.record, inspected.release);
+        let lenient = [
+            r#"{"api_key":"x","api_key":"hunter2hunter2"}"#.to_owned(),
+            r#"{"api_key":"hunter2hunter2","x":"\ud800"}"#.to_owned(),
+            "\u{feff}{\"api_key\":\"hunter2hunter2\"}".to_owned(),
+            format!("{}{{\"api_key\":\"hunter2hunter2\"}}{}", "[".repeat(200), "]".repeat(200)),
+        ];
+        for text in lenient {
+            let read = read_any(&SNAPSHOT, Bytes::from(text.clone()));
+            assert!(matches!(read, Err(Unreadable::Json(_))), "{text}");
+        }
+        // A raw line feed is no JSON, until the value that it stands in is masked.
+        let becoming = "{\"api_key\":\"hunter2hunter2\",\"k\":\"-----BEGIN PRIVATE KEY-----\nAAAA\n-----END PRIVATE KEY-----\"}";
+        let read = read_any(&SNAPSHOT, Bytes::from_static(becoming.as_bytes()));
+        assert!(matches!(read, Err(Unreadable::Ambiguous)));
+    }
+
+    proptest! {
+        /// Whatever type a server gives its answer, what is recorded holds nothing that a verifier finds.
+        #[test]
+        fn every_answer_leaves_no_residue(
+            parts in proptest::collection::vec(proptest::sample::select(vec![
+                "{", "}", "[", "]", "\"", ",", ":", "\"api_key\":", "\"hunter2hunter2\"", "\n", "\\u0061",
+                "ann@example.com", "4111111111111111", "password: hunter2", "\"id\":", "\"result\":{}",
+            ]), 0..10),
+            is_json: bool,
+        ) {
+            let bytes = Bytes::from(parts.concat());
+            let read = if is_json { read_json(&SNAPSHOT, &bytes) } else { read_any(&SNAPSHOT, bytes) };
+            if let Ok(inspected) = read {
+                prop_assert_eq!(SNAPSHOT.residue(&inspected.record, inspected.media_type), vec![]);
+                prop_assert_eq!(SNAPSHOT.residue(&inspected.record, MediaType::Json), vec![]);
+            }
+        }
     }
 
     #[tokio::test]
@@ -155,7 +213,7 @@ mod tests {
         #[test]
         fn no_bytes_panic(bytes in proptest::collection::vec(any::<u8>(), 0..80)) {
             let _json = read_json(&SNAPSHOT, &Bytes::from(bytes.clone()));
-            let _text = read_text(&SNAPSHOT, Bytes::from(bytes));
+            let _text = read_any(&SNAPSHOT, Bytes::from(bytes));
         }
     }
 }

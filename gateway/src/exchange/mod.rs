@@ -22,8 +22,9 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use axum::http::header::{HOST, ORIGIN, USER_AGENT};
-use axum::http::{HeaderMap, Method, Uri};
+use axum::http::{HeaderMap, HeaderValue, Method, Uri};
 use bytes::Bytes;
+use controls::Snapshot;
 use identity::Principal;
 use proto::ids::Id;
 use proto::kind::Kind;
@@ -34,13 +35,15 @@ use tokio::sync::OwnedSemaphorePermit;
 
 pub(crate) use pipeline::run;
 
-use crate::http::headers;
+use crate::http::forwarded::MAX_VALUE_BYTES;
+use crate::http::headers::{self, LAST_EVENT_ID, PROTOCOL_VERSION};
 use crate::message::{Message, RequestId};
 use crate::session::Session;
 use crate::start::Shared;
 
-/// Longest header that is recorded, in characters; the rest is cut.
-const MAX_RECORDED_HEADER: usize = 512;
+/// Longest header that is recorded, in characters and after masking; the rest is cut. None that is passed on gets
+/// so long.
+const MAX_RECORDED_HEADER: usize = 4 * MAX_VALUE_BYTES;
 
 /// What is known of an exchange; it grows on the way.
 struct Exchange {
@@ -137,11 +140,7 @@ impl Exchange {
 
     /// The CLIENT disclosure. What a client says of itself is masked as all it says.
     fn client(&self) -> Bytes {
-        let masked = |text: &str| self.shared.snapshot.mask_text(text).text;
-        let header = |name| {
-            let value = String::from_utf8_lossy(self.headers.get(name)?.as_bytes()).into_owned();
-            Some(masked(&value.chars().take(MAX_RECORDED_HEADER).collect::<String>()))
-        };
+        let header = |name| Some(recorded_header(&self.shared.snapshot, self.headers.get(name)?));
         let session = self
             .headers
             .get(headers::SESSION_ID)
@@ -159,12 +158,20 @@ impl Exchange {
             user_agent: header(USER_AGENT),
             host: header(HOST),
             origin: header(ORIGIN),
+            protocol_version: header(PROTOCOL_VERSION),
+            last_event_id: header(LAST_EVENT_ID),
             client_info: described,
             protocol_session: session,
         };
         // Strings and checked JSON always serialize.
         serde_json::to_vec(&client).unwrap_or_default().into()
     }
+}
+
+/// Masked whole, then cut: a value that was cut could no longer be told for what it is.
+fn recorded_header(snapshot: &Snapshot, value: &HeaderValue) -> String {
+    let masked = snapshot.mask_text(&String::from_utf8_lossy(value.as_bytes())).text;
+    masked.chars().take(MAX_RECORDED_HEADER).collect()
 }
 
 /// The CLIENT disclosure: where a call comes from, by its own account.
@@ -180,10 +187,34 @@ struct Client {
     host: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     origin: Option<String>,
+    /// `MCP-Protocol-Version`, which is passed on.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    protocol_version: Option<String>,
+    /// `Last-Event-ID`, which is passed on.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    last_event_id: Option<String>,
     /// Self-reported.
     #[serde(skip_serializing_if = "Option::is_none")]
     client_info: Option<Box<RawValue>>,
     /// Keyed hash of the protocol session id, the same within one start of the gateway.
     #[serde(skip_serializing_if = "Option::is_none")]
     protocol_session: Option<String>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use controls::{NamedText, SnapshotSource};
+
+    #[test]
+    fn a_header_is_masked_before_it_is_cut() {
+        let permit = "permit(principal, action, resource);".to_owned();
+        let policies = vec![NamedText { name: "p.cedar".to_owned(), text: permit }];
+        let source = SnapshotSource { policies, ..SnapshotSource::default() };
+        let snapshot = Snapshot::build(source).unwrap();
+        let value = format!("{} 4111111111111111", "x".repeat(MAX_RECORDED_HEADER - 13));
+        let recorded = recorded_header(&snapshot, &HeaderValue::try_from(value).unwrap());
+        assert!(recorded.ends_with("x [masked:paym"), "{recorded}");
+        assert_eq!(recorded.len(), MAX_RECORDED_HEADER);
+    }
 }

@@ -15,7 +15,7 @@ use super::caller::Caller;
 use super::closing::Ending;
 use super::refusal::Refusal;
 use super::watch::Watch;
-use crate::http::headers;
+use crate::http::forwarded;
 use crate::route::Route;
 use crate::start::Shared;
 use crate::upstream::UpstreamError;
@@ -62,7 +62,8 @@ impl Exchange {
     /// Forwards what was admitted, and relays what comes back.
     async fn carry_out(&mut self, route: &Route, caller: &mut Caller) -> Result<(), Ending> {
         let mut watch = Watch::new(self);
-        let forwarded = headers::forwarded(&self.headers, !self.forgoes_session());
+        let with_session = !self.forgoes_session();
+        let forwarded = forwarded::forwarded(&self.headers, self.message.as_ref(), with_session);
         let body: Option<Bytes> = self.message.as_ref().map(|message| message.bytes.clone());
         let sent = route.upstream.send(self.method.clone(), forwarded, body);
         let response = match watch.over(sent, caller).await? {

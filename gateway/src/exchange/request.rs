@@ -1,6 +1,7 @@
 //! What the caller says: read within bounds, and understood.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::body::Body;
 use axum::http::{Method, StatusCode};
@@ -8,17 +9,19 @@ use bytes::{Bytes, BytesMut};
 use http_body_util::BodyExt;
 use proto::names::is_known_method;
 use proto::v1;
+use tokio::time::{Instant, timeout_at};
 
 use super::Exchange;
 use super::inspect::off_thread;
 use super::refusal::{Refusal, broken, malformed, too_large};
 use crate::error;
+use crate::http::forwarded::{self, Unfit};
 use crate::http::headers::{self, PROTOCOL_VERSION};
 use crate::inventory::Declared;
 use crate::message::{Message, era, mirror};
 use crate::route::Route;
 
-/// Arguments that stand in headers only.
+/// Arguments that stand in headers only, by their names among arguments.
 pub(super) type Undeclared = Vec<(String, String)>;
 
 impl Exchange {
@@ -28,14 +31,12 @@ impl Exchange {
         route: &Route,
         body: Body,
     ) -> Result<Undeclared, Refusal> {
-        if let Some(name) = headers::duplicated(&self.headers) {
-            let message = format!("the header {name} is there more than once: send it once");
-            return Err(malformed(-32600, message));
-        }
-        if self.method != Method::POST {
+        let has_body = self.method == Method::POST;
+        forwarded::check(&self.headers, has_body).map_err(|unfit| unfit_request(&unfit))?;
+        if !has_body {
             return Ok(Undeclared::new());
         }
-        let bytes = self.read_body(body).await?;
+        let bytes = read_body(body, self.shared.waits.body).await?;
         let parsed = off_thread(bytes.len(), move || Message::parse(&bytes)).await;
         let message = match parsed {
             Some(Ok(message)) => message,
@@ -69,35 +70,62 @@ impl Exchange {
         self.message = Some(message);
         consistent.map_err(|mismatch| malformed(error::HEADER_MISMATCH, mismatch.to_string()))
     }
+}
 
-    /// The body, within its bounds of size and time.
-    async fn read_body(&self, mut body: Body) -> Result<Bytes, Refusal> {
-        let mut read = BytesMut::new();
-        loop {
-            let frame = tokio::time::timeout(self.shared.waits.body, body.frame()).await;
-            match frame {
-                Ok(None) => return Ok(read.freeze()),
-                Ok(Some(Ok(frame))) => {
-                    let Ok(data) = frame.into_data() else { continue };
-                    if read.len() + data.len() > proto::MAX_MESSAGE_BYTES {
-                        let most = proto::MAX_MESSAGE_BYTES;
-                        return Err(too_large(&format!(
-                            "a message may have {most} bytes: send less"
-                        )));
-                    }
-                    read.extend_from_slice(&data);
+/// The body, within its bounds of size and time.
+async fn read_body(mut body: Body, wait: Duration) -> Result<Bytes, Refusal> {
+    let deadline = Instant::now() + wait;
+    let mut read = BytesMut::new();
+    loop {
+        let frame = timeout_at(deadline, body.frame()).await;
+        match frame {
+            Ok(None) => return Ok(read.freeze()),
+            Ok(Some(Ok(frame))) => {
+                let Ok(data) = frame.into_data() else { continue };
+                if read.len() + data.len() > proto::MAX_MESSAGE_BYTES {
+                    let most = proto::MAX_MESSAGE_BYTES;
+                    return Err(too_large(&format!("a message may have {most} bytes: send less")));
                 }
-                Ok(Some(Err(_))) => return Err(malformed(-32700, "the body broke off".to_owned())),
-                Err(_) => {
-                    let told = "the rest of the body did not come in time".to_owned();
-                    return Err(Refusal::denied(
-                        v1::Refusal::Malformed,
-                        StatusCode::REQUEST_TIMEOUT,
-                        -32700,
-                        told,
-                    ));
-                }
+                read.extend_from_slice(&data);
+            }
+            Ok(Some(Err(_))) => return Err(malformed(-32700, "the body broke off".to_owned())),
+            Err(_) => {
+                let told = "the rest of the body did not come in time".to_owned();
+                return Err(Refusal::denied(
+                    v1::Refusal::Malformed,
+                    StatusCode::REQUEST_TIMEOUT,
+                    -32700,
+                    told,
+                ));
             }
         }
+    }
+}
+
+fn unfit_request(unfit: &Unfit) -> Refusal {
+    let status = match unfit {
+        Unfit::MediaType => StatusCode::UNSUPPORTED_MEDIA_TYPE,
+        Unfit::Twice(_) | Unfit::Unrecordable(_) => StatusCode::BAD_REQUEST,
+    };
+    Refusal::denied(v1::Refusal::Malformed, status, -32600, unfit.to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::convert::Infallible;
+    use tokio_stream::StreamExt;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_body_has_one_deadline_however_it_drips() {
+        let drips = |count: usize| {
+            let drips = tokio_stream::iter(vec![Bytes::from_static(b" "); count]);
+            let drips = drips.throttle(Duration::from_secs(9)).map(Ok::<_, Infallible>);
+            Body::from_stream(drips)
+        };
+        let wait = Duration::from_secs(30);
+        assert_eq!(read_body(drips(3), wait).await.unwrap().len(), 3);
+        let refused = read_body(drips(9), wait).await.unwrap_err();
+        assert_eq!(refused.told.status, StatusCode::REQUEST_TIMEOUT);
     }
 }

@@ -14,9 +14,11 @@ use super::caller::Caller;
 use super::closing::Ending;
 use super::inspect::{self, Inspected};
 use super::watch::Watch;
-use crate::http::headers::{self, BodyKind, SESSION_ID};
+use crate::http::headers::SESSION_ID;
+use crate::http::returned::{self, BodyKind};
 use crate::inventory::Observation;
 use crate::message::{Class, Reply};
+use crate::record::Unrecorded;
 use crate::route::Route;
 use crate::session::Session;
 use crate::upstream;
@@ -25,6 +27,13 @@ use crate::upstream;
 pub(super) struct Head {
     pub(super) status: StatusCode,
     pub(super) headers: HeaderMap,
+}
+
+/// A session that is about to open.
+pub(super) struct Opening {
+    session: Session,
+    /// The one that has to go for it.
+    evicted: Option<Session>,
 }
 
 impl Exchange {
@@ -38,11 +47,14 @@ impl Exchange {
     ) -> Result<(), Ending> {
         self.upstream_status = response.status().as_u16();
         let head = Head { status: response.status(), headers: response.headers().clone() };
-        match headers::body_kind(&head.headers) {
+        if head.headers.get(SESSION_ID).is_some_and(|id| !returned::is_session_id(id)) {
+            return Err(withheld("its Mcp-Session-Id is not visible ASCII of acceptable length"));
+        }
+        match returned::body_kind(&head.headers) {
             BodyKind::Events if head.status.is_success() => {
                 self.relay_stream(route, head, response, watch, caller).await
             }
-            BodyKind::Encoded => Err(withheld("it is compressed, though nobody asked for that")),
+            BodyKind::Unreadable(reason) => Err(withheld(reason)),
             kind => self.relay_body(route, kind, head, response, watch, caller).await,
         }
     }
@@ -76,7 +88,7 @@ impl Exchange {
         }
         let mut response = Response::new(Body::from(inspected.release));
         *response.status_mut() = head.status;
-        *response.headers_mut() = headers::returned(&head.headers);
+        *response.headers_mut() = returned::returned(&head.headers);
         caller.answer(response);
         Ok(())
     }
@@ -89,19 +101,20 @@ impl Exchange {
         body: &Bytes,
         inspected: &Inspected,
     ) -> Result<(), Ending> {
-        let opened = self.opened_session(route, head);
-        let mut drafts = self.opening(opened.as_ref());
-        let observation = self.observation(route, body, &inspected.reply);
+        let opening = self.opened_session(route, head);
+        let mut drafts = self.opening(opening.as_ref());
+        let observation = self.observation(route, body, inspected);
         drafts.extend(self.observing(observation.as_ref()));
         let ended = self.ended_session(head.status);
         if let Some((session, reason)) = &ended {
             drafts.push(self.session_closed(session, *reason));
         }
         drafts.push(self.response(self.outcome(head.status, inspected), inspected));
-        if let Err(unrecorded) = self.close(drafts).await {
+        let recorded = self.close(drafts).await;
+        self.settle(opening, recorded.as_ref().err());
+        if let Err(unrecorded) = recorded {
             return Err(self.unclosed(&unrecorded));
         }
-        self.shared.sessions.extend(opened);
         observation.into_iter().for_each(|observation| self.shared.inventory.adopt(observation));
         if let Some((session, _)) = &ended {
             self.shared.sessions.remove(session);
@@ -134,8 +147,9 @@ impl Exchange {
         }
     }
 
-    /// The session that a response opens: one that it names and that is not known yet.
-    pub(super) fn opened_session(&mut self, route: &Route, head: &Head) -> Option<Session> {
+    /// The session that a response opens: one that it names and that is not known yet. It is known after
+    /// [`Exchange::settle`], and so is that another had to make room.
+    pub(super) fn opened_session(&mut self, route: &Route, head: &Head) -> Option<Opening> {
         if !head.status.is_success() || self.is_modern() || self.session.is_some() {
             return None;
         }
@@ -149,21 +163,40 @@ impl Exchange {
         let described = self.message.as_ref().and_then(|message| message.client_info.clone());
         let places = (key, sessions.owner(principal));
         let session = sessions.prepare(&route.name, places, self.call.auth_method(), described);
+        let evicted = sessions.evict();
         self.session = Some(session.clone());
-        Some(session)
+        Some(Opening { session, evicted })
     }
 
     /// The events of a session that opens, and of the one that makes room for it.
-    pub(super) fn opening(&self, opened: Option<&Session>) -> Vec<Draft> {
-        let Some(session) = opened else { return Vec::new() };
-        let evicted = self.shared.sessions.evict();
-        let evicted = evicted.map(|old| self.session_closed(&old, session_closed::Reason::Evicted));
+    pub(super) fn opening(&self, opening: Option<&Opening>) -> Vec<Draft> {
+        let Some(Opening { session, evicted }) = opening else { return Vec::new() };
+        let evicted =
+            evicted.as_ref().map(|old| self.session_closed(old, session_closed::Reason::Evicted));
         let kind = Kind::SessionOpened(v1::SessionOpened {
             server: session.server.to_string(),
             era: Session::ERA.into(),
             auth_method: session.auth_method.into(),
         });
         evicted.into_iter().chain([self.draft_with_caller(kind)]).collect()
+    }
+
+    /// What becomes of the sessions once the events of an opening are durable, or are not.
+    pub(super) fn settle(&mut self, opening: Option<Opening>, unrecorded: Option<&Unrecorded>) {
+        let Some(Opening { session, evicted }) = opening else { return };
+        let sessions = &self.shared.sessions;
+        if unrecorded.is_some_and(|unrecorded| !unrecorded.may_come()) {
+            // It was never opened, and nobody had to go.
+            evicted.iter().for_each(|old| sessions.keep(old));
+            self.session = None;
+            return;
+        }
+        if let Some(old) = evicted {
+            sessions.remove(&old);
+        }
+        if unrecorded.is_none() {
+            sessions.insert(session);
+        }
     }
 
     /// The session that ends with this response, and why.
@@ -181,14 +214,15 @@ impl Exchange {
         &self,
         route: &Route,
         message: &Bytes,
-        reply: &Reply,
+        inspected: &Inspected,
     ) -> Option<Observation> {
         let request = self.message.as_ref().filter(|request| request.method == "tools/list")?;
-        if !matches!(reply, Reply::Final { outcome: Outcome::Result, .. }) {
+        if !matches!(inspected.reply, Reply::Final { outcome: Outcome::Result, .. }) {
             return None;
         }
         let document = Document::parse(message).ok()?;
-        self.shared.inventory.observe(&route.name, &document, request.paged)
+        let masked = Document::parse(&inspected.record).ok()?;
+        self.shared.inventory.observe(&route.name, &document, &masked, request.paged)
     }
 
     /// The events of an observation.

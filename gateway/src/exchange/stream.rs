@@ -1,4 +1,5 @@
-//! A response that is a stream: each message is masked and recorded before it goes on, all else passes at once.
+//! A response that is a stream: each message is masked and recorded before it goes on. What else an event has is
+//! written anew and passes at once.
 
 use bytes::Bytes;
 use proto::disclosure::size_class;
@@ -13,7 +14,7 @@ use super::closing::Ending;
 use super::inspect::{self, Inspected};
 use super::response::{Head, lost, withheld};
 use super::watch::Watch;
-use crate::http::headers;
+use crate::http::returned;
 use crate::inventory::Observation;
 use crate::message::Reply;
 use crate::record::Unrecorded;
@@ -68,15 +69,16 @@ impl Exchange {
         mut watch: Watch,
         caller: &mut Caller,
     ) -> Result<(), Ending> {
-        let opened = self.opened_session(route, &head);
-        if opened.is_some() {
-            let drafts = self.opening(opened.as_ref());
-            self.shared.log.record(drafts, self.permit.clone()).await.map_err(|unrecorded| {
+        let opening = self.opened_session(route, &head);
+        if opening.is_some() {
+            let drafts = self.opening(opening.as_ref());
+            let recorded = self.shared.log.record(drafts, self.permit.clone()).await;
+            self.settle(opening, recorded.as_ref().err());
+            recorded.map_err(|unrecorded| {
                 Ending::Ambiguous(format!("the session could not be recorded: {unrecorded}"))
             })?;
-            self.shared.sessions.extend(opened);
         }
-        caller.begin(head.status, headers::returned(&head.headers));
+        caller.begin(head.status, returned::returned(&head.headers));
         let splitter = Splitter::new(proto::MAX_MESSAGE_BYTES + FRAMING_BYTES);
         let mut incoming = Incoming { splitter, ended: false, resumable: false };
         loop {
@@ -151,7 +153,7 @@ impl Exchange {
     /// Takes one piece into the batch.
     async fn take(&mut self, route: &Route, piece: Piece, batch: &mut Batch) -> Result<(), Ending> {
         let Some(data) = piece.data.clone() else {
-            batch.releases.push(piece.raw);
+            batch.releases.push(piece.written(b"", |text| self.is_clean(text)));
             return Ok(());
         };
         let mark = self.session.as_ref().zip(piece.id.as_ref());
@@ -165,12 +167,13 @@ impl Exchange {
         }
         self.remember_question(route, &inspected.reply);
         batch.size_bytes += inspected.size_bytes;
-        batch.releases.push(if inspected.altered {
-            piece.with_data(&inspected.release)
-        } else {
-            piece.raw
-        });
+        batch.releases.push(piece.written(&inspected.release, |text| self.is_clean(text)));
         Ok(())
+    }
+
+    /// Do detectors find nothing in it?
+    fn is_clean(&self, text: &str) -> bool {
+        !self.shared.snapshot.mask_text(text).changed
     }
 
     fn record_piece(
@@ -182,7 +185,7 @@ impl Exchange {
     ) {
         let outcome = self.final_outcome(inspected).filter(|_| !self.closed);
         if let Some(outcome) = outcome {
-            batch.observation = self.observation(route, data, &inspected.reply);
+            batch.observation = self.observation(route, data, inspected);
             batch.drafts.extend(self.observing(batch.observation.as_ref()));
             batch.drafts.push(self.response(outcome, inspected));
             batch.closes = true;

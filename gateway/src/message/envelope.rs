@@ -21,7 +21,7 @@ pub(crate) struct Message {
     pub(crate) class: Class,
     /// Empty for an answer.
     pub(crate) method: String,
-    /// What the header `Mcp-Name` mirrors: `params.name`, `.uri` or `.taskId`, by method.
+    /// What the method is applied to, and the header `Mcp-Name` repeats: `params.name`, `.uri` or `.taskId`.
     pub(crate) name: Option<String>,
     /// The version in `_meta`.
     pub(crate) meta_version: Option<String>,
@@ -80,7 +80,7 @@ impl Message {
         let document = Document::parse(bytes).map_err(|error| (error.into(), None))?;
         let root = document.root();
         let id = root.get("id").and_then(RequestId::of);
-        read(bytes, root).map_err(|malformed| (malformed, id))
+        read(bytes, &document).map_err(|malformed| (malformed, id))
     }
 
     /// The id that an answer must carry.
@@ -92,7 +92,8 @@ impl Message {
     }
 }
 
-fn read(bytes: &Bytes, root: Node<'_>) -> Result<Message, Malformed> {
+fn read(bytes: &Bytes, document: &Document<'_>) -> Result<Message, Malformed> {
+    let root = document.root();
     match root.kind() {
         Kind::Object => {}
         Kind::Array => return Err(Malformed::Batch),
@@ -121,7 +122,7 @@ fn read(bytes: &Bytes, root: Node<'_>) -> Result<Message, Malformed> {
     Ok(Message {
         bytes: bytes.clone(),
         class,
-        name: mirrored(&method).and_then(|member| text(params?.get(member))),
+        name: controls::name_of(document, &method),
         meta_version: text(meta.and_then(|meta| meta.get(META_VERSION))),
         client_info,
         paged: params.is_some_and(|params| params.get("cursor").is_some()),
@@ -146,16 +147,6 @@ fn class(root: Node<'_>) -> Result<Class, Malformed> {
             None => Err(Malformed::Envelope("an answer must have an `id`")),
         },
         _ => Err(Malformed::Envelope("it must have exactly one of `method`, `result` and `error`")),
-    }
-}
-
-/// The member of `params` that the header `Mcp-Name` repeats for a method.
-pub(crate) fn mirrored(method: &str) -> Option<&'static str> {
-    match method {
-        "tools/call" | "prompts/get" => Some("name"),
-        "resources/read" => Some("uri"),
-        _ if method.starts_with("tasks/") && method != "tasks/list" => Some("taskId"),
-        _ => None,
     }
 }
 

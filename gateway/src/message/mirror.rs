@@ -8,15 +8,15 @@ use std::borrow::Cow;
 use axum::http::{HeaderMap, HeaderName};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
+use controls::PARAMETER_PREFIX;
 use controls::json::{Document, Kind, Node};
 
-use super::envelope::{Message, mirrored};
+use super::envelope::Message;
 use crate::http::headers::PROTOCOL_VERSION;
 use crate::inventory::Declared;
 
 const METHOD: HeaderName = HeaderName::from_static("mcp-method");
 const NAME: HeaderName = HeaderName::from_static("mcp-name");
-const PARAM_PREFIX: &str = "mcp-param-";
 
 /// A header does not say what the body says.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
@@ -46,7 +46,7 @@ pub(crate) fn check(
     if !message.method.is_empty() {
         equal(headers, &METHOD, Some(&message.method), "method")?;
     }
-    if let Some(member) = mirrored(&message.method) {
+    if let Some(member) = controls::naming_member(&message.method) {
         equal(headers, &NAME, message.name.as_deref(), &format!("params.{member}"))?;
     }
     if let Some(version) = &message.meta_version {
@@ -55,19 +55,26 @@ pub(crate) fn check(
     check_params(headers, message, declared)
 }
 
-/// The `Mcp-Param-*` headers that no definition declares, decoded: arguments beside the body.
+/// The headers that [`check`] compares with this message, besides those of arguments; others like them say what
+/// they like.
+pub(crate) fn compared(message: &Message) -> impl Iterator<Item = HeaderName> {
+    let method = (!message.method.is_empty()).then_some(METHOD);
+    method.into_iter().chain(controls::naming_member(&message.method).map(|_| NAME))
+}
+
+/// The `Mcp-Param-*` headers that no definition declares, decoded: arguments beside the body, by their whole name.
 pub(crate) fn undeclared(
     headers: &HeaderMap,
     declared: &[Declared],
 ) -> Result<Vec<(String, String)>, Mismatch> {
     let mut found = Vec::new();
     for name in headers.keys() {
-        let Some(suffix) = name.as_str().strip_prefix(PARAM_PREFIX) else { continue };
+        let Some(suffix) = name.as_str().strip_prefix(PARAMETER_PREFIX) else { continue };
         if declared.iter().any(|declared| declared.header == suffix) {
             continue;
         }
         if let Some(value) = decoded(headers, name)? {
-            found.push((suffix.to_owned(), value.into_owned()));
+            found.push((name.to_string(), value.into_owned()));
         }
     }
     found.sort();
@@ -89,7 +96,8 @@ fn check_params(
         .and_then(|document| document.root().get("params"))
         .and_then(|params| params.get("arguments"));
     for declared in declared {
-        let Ok(name) = HeaderName::try_from(format!("{PARAM_PREFIX}{}", declared.header)) else {
+        let Ok(name) = HeaderName::try_from(format!("{PARAMETER_PREFIX}{}", declared.header))
+        else {
             continue;
         };
         let argument =
@@ -225,7 +233,7 @@ mod tests {
     fn undeclared_parameters_are_arguments() {
         let headers = with(&[("mcp-param-x", "=?base64?w6Q=?="), ("mcp-param-region", "eu")]);
         let found = undeclared(&headers, &declared()).unwrap();
-        assert_eq!(found, [("x".to_owned(), "ä".to_owned())]);
+        assert_eq!(found, [("mcp-param-x".to_owned(), "ä".to_owned())]);
     }
 
     proptest! {

@@ -13,6 +13,11 @@ fn split(chunks: &[&[u8]]) -> (Vec<Piece>, Option<Piece>) {
     (pieces, splitter.rest())
 }
 
+/// The piece as it goes on when no detector finds anything.
+fn clean(piece: &Piece) -> Bytes {
+    piece.written(piece.data.as_deref().unwrap_or_default(), |_| true)
+}
+
 fn text(bytes: &Option<Bytes>) -> Option<&str> {
     bytes.as_deref().map(|bytes| std::str::from_utf8(bytes).unwrap())
 }
@@ -35,11 +40,8 @@ fn events_of_every_line_ending() {
 fn comments_and_priming_events_have_no_data_and_come_at_once() {
     let (pieces, rest) =
         split(&[b": ping\n", b"\nid: 1\ndata:\n\n", b"retry: 5\n\n", b":\r", b"\ndata: x"]);
-    let raws: Vec<_> = pieces.iter().map(|piece| piece.raw.clone()).collect();
-    assert_eq!(
-        raws,
-        [&b": ping\n"[..], b"\n", b"id: 1\ndata:\n\n", b"retry: 5\n\n", b":\r", b"\n"]
-    );
+    let written: Vec<_> = pieces.iter().map(clean).collect();
+    assert_eq!(written, [&b":\n"[..], b"\n", b"id: 1\ndata: \n\n", b"retry: 5\n\n", b":\n", b"\n"]);
     assert!(pieces.iter().all(|piece| piece.data.is_none()));
     assert_eq!(text(&rest.unwrap().data), Some("x"));
 }
@@ -56,7 +58,7 @@ fn a_byte_order_mark_is_no_part_of_a_name() {
     let (pieces, _) = split(&[b"\xef", b"\xbb\xbf", b"data: x\n\n"]);
     assert_eq!(text(&pieces[0].data), Some("x"));
     let (pieces, _) = split(&[b"\xef\xbb\xbf: c\ndata: x\n\n\xef\xbb\xbfdata: y\n\n"]);
-    assert_eq!(&pieces[0].raw[..], b"\xef\xbb\xbf: c\n");
+    assert_eq!(&clean(&pieces[0])[..], b":\n");
     assert_eq!(text(&pieces[1].data), Some("x"));
     assert_eq!(text(&pieces[2].data), Some("y"), "some clients read it, so it is recorded");
     let (pieces, _) = split(&[b"\xef\xbbdata: x\n\n"]);
@@ -70,12 +72,40 @@ fn an_id_with_nul_is_none() {
 }
 
 #[test]
-fn data_is_replaced_where_it_stood() {
+fn an_event_is_written_anew_with_other_data() {
     let (pieces, _) = split(&[b"id: 1\r\ndata: {\r\nevent: e\r\ndata: }\r\n\r\n"]);
-    assert_eq!(&pieces[0].with_data(b"{}")[..], b"id: 1\r\ndata: {}\r\nevent: e\r\n\r\n");
-    assert_eq!(&pieces[0].with_data(b"{\n}")[..], b"id: 1\r\ndata: {\ndata: }\r\nevent: e\r\n\r\n");
+    let written = |data: &[u8]| pieces[0].written(data, |_| true);
+    assert_eq!(&written(b"{}")[..], b"event: e\nid: 1\ndata: {}\n\n");
+    assert_eq!(&written(b"{\n}")[..], b"event: e\nid: 1\ndata: {\ndata: }\n\n");
     let (_, rest) = split(&[b"data: x"]);
-    assert_eq!(&rest.unwrap().with_data(b"y")[..], b"data: y");
+    assert_eq!(&rest.unwrap().written(b"y", |_| true)[..], b"data: y\n");
+}
+
+#[test]
+fn nothing_but_data_carries_a_value() {
+    let is_clean = |text: &str| !text.contains("hunter2");
+    let long = format!("id: {}\nevent: {}\ndata: x\n\n", "7".repeat(2000), "e".repeat(65));
+    let withheld = ": the id of this event is withheld, because it cannot be recorded\n";
+    for (event, expected) in [
+        (": hunter2\n", ":\n".to_owned()),
+        ("data: x\n: hunter2\n\n", ":\ndata: x\n\n".to_owned()),
+        ("secret: hunter2\nhunter2\ndata: x\n\n", "data: x\n\n".to_owned()),
+        ("event: message\ndata: x\n\n", "event: message\ndata: x\n\n".to_owned()),
+        ("event: hunter2\ndata: x\n\n", "event: withheld\ndata: x\n\n".to_owned()),
+        ("event: a b\ndata: x\n\n", "event: withheld\ndata: x\n\n".to_owned()),
+        ("id:  _a/é:1 \ndata: x\n\n", "id:  _a/é:1 \ndata: x\n\n".to_owned()),
+        ("id\ndata: x\n\n", "id: \ndata: x\n\n".to_owned()),
+        ("id: hunter2\ndata: x\n\n", format!("{withheld}data: x\n\n")),
+        (&long, format!("event: withheld\n{withheld}data: x\n\n")),
+        ("retry: 5\n\n", "retry: 5\n\n".to_owned()),
+        ("retry: hunter2\n\n", "\n".to_owned()),
+        ("retry: 41111111111\n\n", "\n".to_owned()),
+    ] {
+        let (pieces, _) = split(&[event.as_bytes()]);
+        let data = pieces[0].data.clone().unwrap_or_default();
+        let written = pieces[0].written(&data, is_clean);
+        assert_eq!(std::str::from_utf8(&written).unwrap(), expected, "{event}");
+    }
 }
 
 #[test]
@@ -113,14 +143,10 @@ fn stream() -> impl Strategy<Value = Vec<u8>> {
     prop::collection::vec(part, 0..24).prop_map(|parts| parts.concat())
 }
 
-/// What a stream says, however it is cut.
-type Said = (Vec<u8>, Vec<(Option<Bytes>, Option<Bytes>)>);
-
-fn said((pieces, rest): &(Vec<Piece>, Option<Piece>)) -> Said {
-    let pieces = || pieces.iter().chain(rest);
-    let raw = pieces().flat_map(|piece| piece.raw.to_vec()).collect();
-    let events = pieces().map(|piece| (piece.data.clone(), piece.id.clone()));
-    (raw, events.filter(|event| *event != (None, None)).collect())
+/// What a stream says, however it is cut: the data and id of its events.
+fn said((pieces, rest): &(Vec<Piece>, Option<Piece>)) -> Vec<(Option<Bytes>, Option<Bytes>)> {
+    let events = pieces.iter().chain(rest).map(|piece| (piece.data.clone(), piece.id.clone()));
+    events.filter(|event| *event != (None, None)).collect()
 }
 
 /// The oracle: the whole stream at once, line by line, as the specification tells it.
@@ -180,21 +206,22 @@ proptest! {
     }
 
     #[test]
-    fn pieces_are_the_stream_and_dispatch_what_the_specification_does(stream in stream()) {
+    fn pieces_dispatch_what_the_specification_does(stream in stream()) {
         let (pieces, rest) = split(&[&stream[..]]);
-        let joined: Vec<u8> =
-            pieces.iter().chain(&rest).flat_map(|piece| piece.raw.to_vec()).collect();
-        prop_assert_eq!(&joined, &stream);
         let data: Vec<Vec<u8>> =
             pieces.iter().filter_map(|piece| piece.data.as_ref()).map(|data| data.to_vec()).collect();
-        prop_assert_eq!(data, dispatched(&stream));
+        prop_assert_eq!(&data, &dispatched(&stream));
+        let written: Vec<u8> =
+            pieces.iter().chain(&rest).flat_map(|piece| clean(piece).to_vec()).collect();
+        prop_assert_eq!(data, dispatched(&written));
+        prop_assert_eq!(said(&split(&[&written])), said(&(pieces, rest)));
     }
 
     #[test]
     fn replaced_data_is_read_back(stream in stream(), data in "[a-z{}\":\n]{1,20}") {
         let (pieces, _) = split(&[&stream[..]]);
         for piece in pieces.iter().filter(|piece| piece.data.is_some()) {
-            let replaced = Piece::read(piece.with_data(data.as_bytes()));
+            let replaced = Piece::read(&piece.written(data.as_bytes(), |_| true));
             prop_assert_eq!(replaced.data.as_deref(), Some(data.as_bytes()));
             prop_assert_eq!(&replaced.id, &piece.id);
         }

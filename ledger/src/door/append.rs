@@ -1,18 +1,17 @@
 //! A recorder's stream: it proves its key, then sends events and is told where they stand once they are durable.
 
-use std::pin::pin;
+mod handshake;
+mod proof;
+
+use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::time::Duration;
 
-use proto::append::challenge_text;
-use proto::ids::Id;
 use proto::v1::append_request::Frame as Request;
 use proto::v1::append_response::Frame as Response;
 use proto::v1::{
-    Acknowledged, Acknowledgement, Answer, AppendRequest, AppendResponse, Challenge, Events, Open,
-    Opened, RecorderConflict, Watch, Watched,
+    Acknowledged, Acknowledgement, AppendRequest, AppendResponse, Events, Opened, RecorderConflict,
 };
-use tlog::{LeafIndex, TreeSize, VerifyingKey, prove_consistency, prove_inclusion};
 use tokio::sync::{Semaphore, mpsc, oneshot};
 use tokio_stream::{Stream, StreamExt, wrappers::ReceiverStream};
 use tonic::{Code, Status};
@@ -25,8 +24,6 @@ use crate::sequencer::{Arrival, Committed, Stopped};
 
 /// How long a recorder may take to open its stream.
 const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
-/// How long a proof waits for the checkpoint that covers its leaf.
-const WATCH_TIMEOUT: Duration = Duration::from_secs(10);
 /// Proofs one stream may wait for at once.
 const MAX_WATCHES: usize = 4;
 /// Submissions of one stream that may wait for their commit.
@@ -52,15 +49,11 @@ pub(super) fn open(
     Box::pin(ReceiverStream::new(receiver))
 }
 
-async fn serve<S>(
-    doors: Doors,
-    mut frames: std::pin::Pin<&mut S>,
-    answers: &Answers,
-) -> Result<(), Status>
+async fn serve<S>(doors: Doors, mut frames: Pin<&mut S>, answers: &Answers) -> Result<(), Status>
 where
     S: Stream<Item = Result<AppendRequest, Status>>,
 {
-    let handshake = handshake(&doors, &mut frames, answers);
+    let handshake = handshake::handshake(&doors, &mut frames, answers);
     let (key, epoch) =
         tokio::time::timeout(HANDSHAKE_TIMEOUT, handshake).await.map_err(|_| {
             status::status(Code::DeadlineExceeded, "protocol", "no proof of key came")
@@ -101,40 +94,6 @@ where
     }
 }
 
-async fn handshake<S>(
-    doors: &Doors,
-    frames: &mut std::pin::Pin<&mut S>,
-    answers: &Answers,
-) -> Result<(VerifyingKey, Id), Status>
-where
-    S: Stream<Item = Result<AppendRequest, Status>>,
-{
-    let Some(Request::Open(Open { recorder_id, epoch })) = next(frames).await? else {
-        return Err(status::protocol("the first frame must be Open"));
-    };
-    let epoch = Id::from_slice(&epoch).ok_or_else(|| status::protocol("an epoch has 16 bytes"))?;
-    let key = doors.registry.key(&recorder_id).map_err(|error| status::refused(&error))?;
-
-    let mut nonce = [0; 32];
-    getrandom::fill(&mut nonce)
-        .map_err(|_| status::status(Code::Internal, "randomness", "no randomness to be had"))?;
-    let origin = doors.log.name();
-    let challenge = Challenge { origin: origin.to_owned(), nonce: nonce.to_vec().into() };
-    send(answers, Response::Challenge(challenge)).await?;
-
-    let Some(Request::Answer(Answer { signature })) = next(frames).await? else {
-        return Err(status::protocol("the second frame must be Answer"));
-    };
-    let text = challenge_text(origin, &recorder_id, epoch, &nonce);
-    let valid = <&[u8; 64]>::try_from(&signature[..])
-        .is_ok_and(|signature| key.verify(text.as_bytes(), signature));
-    if !valid {
-        let message = format!("the answer is not signed by the registered key of {recorder_id:?}");
-        return Err(status::status(Code::Unauthenticated, "recorder_key", message));
-    }
-    Ok((key.clone(), epoch))
-}
-
 /// Why reading ended early.
 enum End {
     Refused(Status),
@@ -147,9 +106,9 @@ impl From<Status> for End {
     }
 }
 
-/// Acknowledgements to come, in order.
+/// Acknowledgements to come: each is sent after those before it, so after all that was accepted before is durable.
 enum Pending {
-    Stored(Vec<Acknowledgement>),
+    Stored(Acknowledgement),
     Submitted(Submitted),
 }
 
@@ -160,7 +119,7 @@ struct Submitted {
 
 async fn read<S>(
     doors: &Doors,
-    frames: &mut std::pin::Pin<&mut S>,
+    frames: &mut Pin<&mut S>,
     answers: &Answers,
     intake: &mut Intake,
     pending: &mpsc::Sender<Pending>,
@@ -179,7 +138,7 @@ where
                 let (doors, answers) = (doors.clone(), answers.clone());
                 tokio::spawn(async move {
                     let _permit = permit;
-                    let answer = prove(&doors, &watch)
+                    let answer = proof::prove(&doors, &watch)
                         .await
                         .map(|watched| AppendResponse { frame: Some(Response::Watched(watched)) });
                     answers.send(answer).await.unwrap_or_default();
@@ -200,14 +159,18 @@ async fn accept(
     pending: &mpsc::Sender<Pending>,
     events: Events,
 ) -> Result<(), End> {
+    // Another stream of this recorder may have forked its chain meanwhile.
+    doors.registry.check_not_suspended(intake.recorder_id()).map_err(|e| status::refused(&e))?;
     let mut arrivals = Vec::with_capacity(events.events.len());
-    let mut stored = Vec::new();
     let mut end = None;
     for event in events.events {
         match intake.judge(event) {
             Ok(Judged::Next(arrival)) => arrivals.push(*arrival),
             Ok(Judged::Resent { sequence }) => {
-                stored.push(Acknowledgement { sequence, ..Acknowledgement::default() });
+                // Perhaps it is the last of `arrivals`: answered after them, it is answered when it is durable.
+                submit(doors, pending, std::mem::take(&mut arrivals)).await?;
+                let stored = Acknowledgement { sequence, ..Acknowledgement::default() };
+                pending.send(Pending::Stored(stored)).await.unwrap_or_default();
             }
             Ok(Judged::Fork(conflict)) => {
                 end = Some(End::Fork(Box::new(conflict)));
@@ -219,21 +182,23 @@ async fn accept(
             }
         }
     }
-    // A receiver that is gone has failed, and reports so when it is awaited.
-    if !stored.is_empty() {
-        pending.send(Pending::Stored(stored)).await.unwrap_or_default();
-    }
-    if !arrivals.is_empty() {
-        let submitted = submit(doors, arrivals).await.map_err(status::stopped)?;
-        pending.send(Pending::Submitted(submitted)).await.unwrap_or_default();
-    }
+    submit(doors, pending, arrivals).await?;
     end.map_or(Ok(()), Err)
 }
 
-async fn submit(doors: &Doors, arrivals: Vec<Arrival>) -> Result<Submitted, Stopped> {
+async fn submit(
+    doors: &Doors,
+    pending: &mpsc::Sender<Pending>,
+    arrivals: Vec<Arrival>,
+) -> Result<(), Status> {
+    if arrivals.is_empty() {
+        return Ok(());
+    }
     let events = arrivals.iter().map(|arrival| (arrival.head, arrival.active_snapshot)).collect();
-    let committed = doors.sequencer.submit(arrivals, None).await?;
-    Ok(Submitted { events, committed })
+    let committed = doors.sequencer.submit(arrivals, None).await.map_err(status::stopped)?;
+    // A receiver that is gone has failed, and reports so when it is awaited.
+    pending.send(Pending::Submitted(Submitted { events, committed })).await.unwrap_or_default();
+    Ok(())
 }
 
 /// Tells the recorder what became durable, and keeps the lease in step; returns it when nothing is pending.
@@ -244,7 +209,7 @@ async fn acknowledge(
 ) -> Lease {
     while let Some(pending) = waiting.recv().await {
         let events = match pending {
-            Pending::Stored(events) => events,
+            Pending::Stored(event) => vec![event],
             Pending::Submitted(Submitted { events, committed }) => {
                 let Ok(places) = committed.await else {
                     answers.send(Err(status::stopped(Stopped))).await.unwrap_or_default();
@@ -272,48 +237,8 @@ fn told(head: &proto::ChainHead, place: &Committed) -> Acknowledgement {
     }
 }
 
-/// Waits for a checkpoint that covers the leaf, and proves that it does.
-async fn prove(doors: &Doors, watch: &Watch) -> Result<Watched, Status> {
-    let mut published = doors.published.clone();
-    let covers = tokio::time::timeout(
-        WATCH_TIMEOUT,
-        published.wait_for(|published| published.checkpoint.size.0 > watch.leaf_index),
-    );
-    let published = match covers.await {
-        Ok(Ok(published)) => Arc::clone(&published),
-        Ok(Err(_)) => return Err(status::stopped(Stopped)),
-        Err(_) => {
-            let message = format!("no checkpoint covers leaf {} yet", watch.leaf_index);
-            return Err(status::status(Code::DeadlineExceeded, "not_published", message));
-        }
-    };
-    let size = published.checkpoint.size;
-    if watch.known_size > size.0 {
-        let message =
-            format!("you know a checkpoint of size {}, this log has {size}", watch.known_size);
-        return Err(status::status(Code::FailedPrecondition, "behind_recorder", message));
-    }
-    let tree = &doors.tree;
-    let failed = |error: &dyn std::fmt::Display| {
-        tracing::error!(%error, "a proof could not be made");
-        status::status(Code::Internal, "store_failed", "the proof could not be made")
-    };
-    let inclusion =
-        prove_inclusion(LeafIndex(watch.leaf_index), size, tree).map_err(|error| failed(&error))?;
-    // Against no known checkpoint (size 0) there is nothing to prove: the proof is empty.
-    let consistency = prove_consistency(TreeSize(watch.known_size), size, tree)
-        .map_err(|error| failed(&error))?;
-    let bytes = |hashes: Vec<tlog::Hash>| hashes.iter().map(|h| h.0.to_vec().into()).collect();
-    Ok(Watched {
-        leaf_index: watch.leaf_index,
-        checkpoint: published.note.to_string(),
-        inclusion: bytes(inclusion),
-        consistency: bytes(consistency),
-    })
-}
-
 /// The next frame; `None` at the end of the stream, also when the connection broke.
-async fn next<S>(frames: &mut std::pin::Pin<&mut S>) -> Result<Option<Request>, Status>
+async fn next<S>(frames: &mut Pin<&mut S>) -> Result<Option<Request>, Status>
 where
     S: Stream<Item = Result<AppendRequest, Status>>,
 {

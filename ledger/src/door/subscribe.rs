@@ -1,21 +1,23 @@
 //! A follower's stream: entries in order from any index, then live, each run closed by its checkpoint.
 //!
 //! Only what a published checkpoint covers is sent, so a follower can verify everything it was given. A slow
-//! follower holds nothing but its own small buffer.
+//! follower holds nothing but its own small buffer. Who opens a stream is recorded before the first entry is sent.
 
 use std::sync::Arc;
+use std::time::Duration;
 
-use identity::{BearerToken, Principal};
 use proto::Role;
+use proto::v1::evidence_accessed::{Door, Result as Outcome};
 use proto::v1::subscribe_response::Item;
 use proto::v1::{Entries, Slot, SubscribeRequest, SubscribeResponse, SubscribedEntry};
 use tlog::LeafIndex;
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
-use tonic::metadata::MetadataMap;
 use tonic::{Code, Request, Status};
 
+use super::access::Reading;
 use super::{Doors, Reply, status};
+use crate::clock::unix_now_ns;
 use crate::sequencer::Stopped;
 use crate::store::StoreError;
 
@@ -30,47 +32,41 @@ pub(super) async fn open(
     doors: Doors,
     request: Request<SubscribeRequest>,
 ) -> Result<Reply<SubscribeResponse>, Status> {
-    let role = reader_role(&doors, request.metadata()).await?;
-    let from = request.into_inner().from_index;
+    let from = request.get_ref().from_index;
+    let reading = Reading { door: Door::Subscribe, first_index: from, end_index: 0 };
+    let authorization = request.metadata().get("authorization");
+    let authorization = authorization.and_then(|value| value.to_str().ok());
+    let reader = doors.admit(authorization, request.extensions(), reading).await?;
     let size = doors.published.borrow().checkpoint.size.0;
     if from > size {
+        doors.record(&reader, reading, Outcome::Refused).await?;
         let message = format!("index {from} lies beyond the published tree of {size} entries");
         return Err(status::status(Code::OutOfRange, "index_beyond_tree", message));
     }
+    doors.record(&reader, reading, Outcome::Allowed).await?;
     let (sender, receiver) = mpsc::channel(MAX_BUFFERED);
     tokio::spawn(async move {
-        if let Err(status) = stream(doors, role, from, &sender).await {
+        let streaming = stream(doors, reader.role, from, &sender);
+        if let Err(status) = until(remaining(reader.expires_at()), streaming).await {
             sender.send(Err(status)).await.unwrap_or_default();
         }
     });
     Ok(Box::pin(ReceiverStream::new(receiver)))
 }
 
-/// The strongest role of the caller that may read entries.
-pub(super) async fn reader_role(doors: &Doors, metadata: &MetadataMap) -> Result<Role, Status> {
-    let header = metadata.get("authorization").and_then(|value| value.to_str().ok());
-    authorize(doors, header).await
-}
-
-/// The strongest role that a bearer token gives over entries.
-pub(super) async fn authorize(doors: &Doors, header: Option<&str>) -> Result<Role, Status> {
-    let refused = |error: identity::AuthError| {
-        let kind = if error.is_retryable() { Code::Unavailable } else { Code::Unauthenticated };
-        status::status(kind, error.code(), error.to_string())
-    };
-    let token = BearerToken::from_header(header).map_err(refused)?;
-    let principal =
-        doors.readers.authenticate(token.as_str(), &doors.audience).await.map_err(refused)?;
-    strongest(&principal).ok_or_else(|| {
-        let message = "reading entries needs the role admin, auditor, compliance, siem or follower";
-        status::status(Code::PermissionDenied, "role_missing", message)
+/// The stream ends with the token that opened it.
+async fn until(
+    token_ends_in: Duration,
+    streaming: impl Future<Output = Result<(), Status>>,
+) -> Result<(), Status> {
+    tokio::time::timeout(token_ends_in, streaming).await.unwrap_or_else(|_| {
+        let message = "the token expired; open again with a new one";
+        Err(status::status(Code::Unauthenticated, "token_expired", message))
     })
 }
 
-fn strongest(principal: &Principal) -> Option<Role> {
-    [Role::Follower, Role::Admin, Role::Auditor, Role::Compliance, Role::Siem]
-        .into_iter()
-        .find(|role| principal.roles.contains(role.as_str()))
+fn remaining(expires_at: u64) -> Duration {
+    Duration::from_secs(expires_at).saturating_sub(Duration::from_nanos(unix_now_ns()))
 }
 
 async fn stream(
@@ -135,4 +131,21 @@ async fn send(
     item: Item,
 ) -> Result<(), mpsc::error::SendError<Result<SubscribeResponse, Status>>> {
     sender.send(Ok(SubscribeResponse { item: Some(item) })).await
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_stream_ends_with_its_token() {
+        assert_eq!(remaining(1), Duration::ZERO);
+        let an_hour = Duration::from_secs(3600);
+        let good_until = u64::try_from((Duration::from_nanos(unix_now_ns()) + an_hour).as_secs());
+        assert!(remaining(good_until.unwrap()) > Duration::from_secs(3500));
+        let ended = until(Duration::ZERO, std::future::pending()).await.unwrap_err();
+        assert_eq!(ended.code(), Code::Unauthenticated);
+        assert!(ended.message().contains("open again with a new one"));
+        assert!(until(an_hour, async { Ok(()) }).await.is_ok());
+    }
 }

@@ -3,13 +3,15 @@
 
 use axum::Router;
 use axum::extract::{Path, State};
-use axum::http::{HeaderMap, StatusCode, header};
+use axum::http::{Extensions, HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
-use tlog::{Tile, TileKind};
-use tonic::Code;
+use proto::v1::evidence_accessed::{Door, Result as Outcome};
+use tlog::{TILE_WIDTH, Tile, TileKind, TreeSize};
+use tonic::{Code, Status};
 
-use super::{Doors, subscribe};
+use super::Doors;
+use super::access::Reading;
 
 /// Full tiles never change.
 const IMMUTABLE: &str = "public, max-age=31536000, immutable";
@@ -30,9 +32,10 @@ async fn checkpoint(State(doors): State<Doors>) -> Response {
     (headers, note).into_response()
 }
 
-async fn tile(
+pub(super) async fn tile(
     State(doors): State<Doors>,
     Path(path): Path<String>,
+    extensions: Extensions,
     headers: HeaderMap,
 ) -> Response {
     let tile = match Tile::parse(&format!("tile/{path}")) {
@@ -40,9 +43,10 @@ async fn tile(
         Err(error) => return problem(StatusCode::NOT_FOUND, &error.to_string()),
     };
     let mut caching = IMMUTABLE;
+    let size = doors.published.borrow().checkpoint.size;
     if tile.kind == TileKind::Entries {
         let header = headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok());
-        if let Err(status) = subscribe::authorize(&doors, header).await {
+        if let Err(status) = admit(&doors, header, &extensions, &tile, size).await {
             let code = match status.code() {
                 Code::Unauthenticated => StatusCode::UNAUTHORIZED,
                 Code::PermissionDenied => StatusCode::FORBIDDEN,
@@ -52,7 +56,6 @@ async fn tile(
         }
         caching = "private, max-age=31536000, immutable";
     }
-    let size = doors.published.borrow().checkpoint.size;
     let tree = doors.tree.clone();
     let read = tokio::task::spawn_blocking(move || tree.tile_bytes(&tile, size)).await;
     match read {
@@ -72,10 +75,26 @@ async fn tile(
     }
 }
 
-async fn readyz(State(doors): State<Doors>) -> Response {
-    match doors.sequencer.fatal().borrow().as_ref() {
-        None => "ready\n".into_response(),
-        Some(fatal) => problem(StatusCode::SERVICE_UNAVAILABLE, &fatal.to_string()),
+/// Lets a reader have a tile of entries, once that is recorded.
+async fn admit(
+    doors: &Doors,
+    authorization: Option<&str>,
+    extensions: &Extensions,
+    tile: &Tile,
+    size: TreeSize,
+) -> Result<(), Status> {
+    let first_index = tile.index.saturating_mul(u64::from(TILE_WIDTH));
+    let end_index = first_index.saturating_add(u64::from(tile.width));
+    let reading = Reading { door: Door::Tiles, first_index, end_index };
+    let reader = doors.admit(authorization, extensions, reading).await?;
+    let result = if end_index <= size.0 { Outcome::Allowed } else { Outcome::Refused };
+    doors.record(&reader, reading, result).await
+}
+
+pub(super) async fn readyz(State(doors): State<Doors>) -> Response {
+    match doors.health.readiness() {
+        Ok(()) => "ready\n".into_response(),
+        Err(reason) => problem(StatusCode::SERVICE_UNAVAILABLE, &reason),
     }
 }
 

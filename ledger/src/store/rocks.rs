@@ -27,12 +27,12 @@ impl RocksStore {
     /// Opens or creates the store in `path`. RocksDB's own lock keeps a second process out.
     ///
     /// # Errors
-    /// [`StoreError::Engine`] when the folder is locked, unreadable or damaged.
+    /// [`StoreError::InUse`] when a ledger has it open; [`StoreError::Engine`] when it is unreadable or damaged.
     pub fn open(path: &Path) -> Result<Self, StoreError> {
         let families = [ENTRIES, DISCLOSURES, KEYS, TILES, CHAINS, META]
             .map(|name| ColumnFamilyDescriptor::new(name, family_options(name)));
         let db = DB::open_cf_descriptors(&database_options(), path, families)
-            .map_err(|error| engine_error(path, &error))?;
+            .map_err(|error| open_error(path, &error))?;
         Ok(Self { db, path: path.to_owned() })
     }
 
@@ -175,9 +175,14 @@ fn database_options() -> Options {
     let mut options = Options::default();
     options.create_if_missing(true);
     options.create_missing_column_families(true);
-    // A torn tail is an unacknowledged commit and is dropped; anything dropped beyond that makes the store
-    // smaller than the published checkpoint, and the ledger refuses to start on it.
-    options.set_wal_recovery_mode(rocksdb::DBRecoveryMode::PointInTime);
+    // A record that the end of the WAL cuts short is a commit whose sync did not return: nobody was told of it,
+    // and it is dropped. Any other damage may lie in or before a synced commit, and the store does not open: the
+    // default, PointInTime, would drop everything from there on without a word, published or not. This mode and
+    // reused WAL files exclude each other (what an old file leaves behind a new tail reads as damage).
+    options.set_wal_recovery_mode(rocksdb::DBRecoveryMode::TolerateCorruptedTailRecords);
+    options.set_recycle_log_file_num(0);
+    // A WAL that was closed must be there in its full length.
+    options.set_track_and_verify_wals_in_manifest(true);
     options.set_paranoid_checks(true);
     options.set_max_total_wal_size(256 << 20);
     options.set_keep_log_file_num(4);
@@ -200,6 +205,15 @@ fn family_options(name: &str) -> Options {
         _ => DBCompressionType::None,
     });
     options
+}
+
+/// RocksDB tells a lock that another holds from other failures of the file system only in words.
+fn open_error(path: &Path, error: &rocksdb::Error) -> StoreError {
+    let words = ["While lock file", "lock hold by current process"];
+    if words.iter().any(|words| error.as_ref().contains(words)) {
+        return StoreError::InUse { path: path.display().to_string() };
+    }
+    engine_error(path, error)
 }
 
 fn engine_error(path: &Path, error: &rocksdb::Error) -> StoreError {

@@ -16,8 +16,9 @@ use serde_json::json;
 use super::Doors;
 use super::error::DoorError;
 use crate::journal::{Access, Unrecorded};
+use crate::masking::Masking;
 
-/// Longest part of a user agent that is recorded.
+/// Longest part of a user agent that is recorded, once it is masked.
 const MAX_USER_AGENT_BYTES: usize = 512;
 
 /// A caller whose token is good.
@@ -44,7 +45,7 @@ pub struct Accessed {
     pub end_index: u64,
     /// SHA-256 of what an export delivered.
     pub output_digest: Bytes,
-    /// What was asked: SQL, or the parameters of an export.
+    /// What was asked: SQL, or the parameters of an export. It is masked when it is recorded.
     pub query: Option<(MediaType, Bytes)>,
 }
 
@@ -82,7 +83,7 @@ impl Visitor {
 impl Doors {
     /// Knows the caller by its bearer token, or records that it did not.
     pub(crate) async fn admit(&self, request: &Parts) -> Result<Visitor, DoorError> {
-        let client = client(request);
+        let client = client(request, &self.masking);
         // Two headers are as bad as none that fits.
         let mut headers = request.headers.get_all(AUTHORIZATION).iter();
         let header = headers.next().map(|header| header.to_str().unwrap_or("\u{fffd}"));
@@ -112,25 +113,37 @@ impl Doors {
         }
     }
 
-    /// Records an access; only then may it be answered.
+    /// Records an access, what was asked masked; only then may it be answered.
     pub(crate) async fn record(
         &self,
         visitor: &Visitor,
-        accessed: Accessed,
+        mut accessed: Accessed,
     ) -> Result<(), Unrecorded> {
+        if let Some((media_type, question)) = &mut accessed.query {
+            *question = self.masking.question(*media_type, question);
+        }
         metrics::counter!("exhibit_query_accesses_total").increment(1);
         self.journal.record(visitor.access(accessed)).await
     }
 
-    /// The answer to a caller that none of `roles` fits.
-    pub(crate) fn forbid(&self, roles: &[Role], scope: Option<&str>) -> DoorError {
+    /// The answer to a visitor that none of `roles` fits. It tells the roles of Exhibit that the token gave; what else
+    /// a token calls roles is none of this service's.
+    pub(crate) fn forbid(
+        &self,
+        visitor: &Visitor,
+        roles: &[Role],
+        scope: Option<&str>,
+    ) -> DoorError {
         let names: Vec<&str> = roles.iter().map(|role| role.as_str()).collect();
+        let had = Role::ALL.into_iter().filter(|role| visitor.principal.has_role(role.as_str()));
+        let had: Vec<&str> = had.map(Role::as_str).collect();
         let mut needed = format!("one of the roles {}", names.join(", "));
         if let Some(scope) = scope {
             needed.push_str(&format!(", or the scope {scope}"));
         }
         let told = Some(("insufficient_scope", needed.as_str()));
-        DoorError::forbidden(&needed, &self.challenge(scope, told))
+        let had = if had.is_empty() { "none".to_owned() } else { had.join(", ") };
+        DoorError::forbidden(&needed, &had, &self.challenge(scope, told))
     }
 
     fn challenge(&self, scope: Option<&str>, error: Option<(&str, &str)>) -> String {
@@ -139,12 +152,14 @@ impl Doors {
     }
 }
 
-/// What is known of the caller's machine, as the CLIENT disclosure has it.
-fn client(request: &Parts) -> Bytes {
+/// What is known of the caller's machine, as the CLIENT disclosure has it. Masked before it is cut: half a secret is
+/// none that a detector knows.
+fn client(request: &Parts, masking: &Masking) -> Bytes {
     let address = request.extensions.get::<ConnectInfo<SocketAddr>>().map(|info| info.0.ip());
     let agent = request.headers.get(USER_AGENT).map(|agent| {
-        let bytes = agent.as_bytes();
-        String::from_utf8_lossy(&bytes[..bytes.len().min(MAX_USER_AGENT_BYTES)]).into_owned()
+        let mut agent = masking.text(&String::from_utf8_lossy(agent.as_bytes()));
+        agent.truncate(agent.floor_char_boundary(MAX_USER_AGENT_BYTES));
+        agent
     });
     json_bytes(&json!({"address": address.map(|ip| ip.to_string()), "user_agent": agent}))
 }

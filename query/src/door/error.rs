@@ -60,8 +60,9 @@ impl DoorError {
         refused.header(WWW_AUTHENTICATE, challenge)
     }
 
-    pub(crate) fn forbidden(needed: &str, challenge: &str) -> Self {
-        Self::new(StatusCode::FORBIDDEN, "role_required", format!("this door needs {needed}"))
+    pub(crate) fn forbidden(needed: &str, had: &str, challenge: &str) -> Self {
+        let message = format!("this door needs {needed}; roles that the token gave: {had}");
+        Self::new(StatusCode::FORBIDDEN, "role_required", message)
             .header(WWW_AUTHENTICATE, challenge)
     }
 

@@ -1,6 +1,7 @@
 //! The HTTP doors of a query node.
 
 pub(crate) mod access;
+pub(crate) mod body;
 pub(crate) mod error;
 pub(crate) mod health;
 pub(crate) mod render;
@@ -19,6 +20,7 @@ use crate::feed;
 use crate::feed::deliveries::Deliveries;
 use crate::follower::stream::Following;
 use crate::journal::Journal;
+use crate::masking::Masking;
 use error::DoorError;
 
 /// What the doors share. Cheap to clone.
@@ -30,6 +32,8 @@ pub(crate) struct Inner {
     pub(crate) engine: Engine,
     pub(crate) verifier: Verifier,
     pub(crate) journal: Arc<dyn Journal>,
+    /// Of what callers say, before it is recorded.
+    pub(crate) masking: Masking,
     /// The audience of tokens.
     pub(crate) public_url: String,
     pub(crate) deliveries: Deliveries,

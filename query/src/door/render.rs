@@ -162,7 +162,8 @@ fn stream_body(first: Vec<u8>, answer: Answer, encoder: Encoder, is_complete: bo
                     Some(Ok(batch)) => (encoder.batch(&batch), Step::Next),
                     // The error ends the body without the mark of its end: a client must notice.
                     Some(Err(error)) => {
-                        tracing::warn!(code = error.code(), "an answer broke off: {error}");
+                        // Its words may quote cells: they are the reader's, not the operator's.
+                        tracing::warn!(code = error.code(), "an answer broke off");
                         (Err(error), Step::Done)
                     }
                     None => (encoder.end(), Step::Done),

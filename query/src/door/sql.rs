@@ -1,6 +1,6 @@
 //! `POST /v1/sql`: one statement, recorded before it is answered.
 
-use axum::body::{Body, to_bytes};
+use axum::body::Body;
 use axum::extract::State;
 use axum::http::Request;
 use axum::response::Response;
@@ -15,6 +15,7 @@ use serde::Deserialize;
 
 use super::Doors;
 use super::access::{Accessed, Visitor};
+use super::body::read_body;
 use super::error::DoorError;
 use super::render::{self, Format};
 use crate::archive::Archive;
@@ -38,7 +39,7 @@ pub(crate) async fn answer(
     let asked = Asked { role: visitor.role(&ROLES), visitor, sql };
     let Some(role) = asked.role else {
         asked.record(&doors, Outcome::Denied, 0).await?;
-        return Err(doors.forbid(&ROLES, None));
+        return Err(doors.forbid(&asked.visitor, &ROLES, None));
     };
     let (archive, format, planned) = match prepare(&doors, &parts, role, &asked.sql).await {
         Ok(prepared) => prepared,
@@ -100,13 +101,7 @@ async fn prepare(
 
 /// The SQL: the body as it is, or `{"sql": "…"}` when the body is JSON.
 async fn read(parts: &Parts, body: Body) -> Result<String, DoorError> {
-    let body = to_bytes(body, MAX_BODY_BYTES).await.map_err(|_| {
-        DoorError::new(
-            StatusCode::PAYLOAD_TOO_LARGE,
-            "sql_too_long",
-            format!("the body is longer than {MAX_BODY_BYTES} bytes, or broke off"),
-        )
-    })?;
+    let body = read_body(body, MAX_BODY_BYTES, "sql_too_long").await?;
     let content_type = parts.headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok());
     let is_json = content_type.is_some_and(|value| {
         value.split(';').next().is_some_and(|t| t.trim().eq_ignore_ascii_case("application/json"))

@@ -2,10 +2,14 @@
 //!
 //! A query passes the [`guard`] (one statement, and only one that reads), is planned in a [`session`] that holds
 //! nothing but the tables of one [`Archive`](crate::Archive) as one role may see them, and runs in [`workers`] of
-//! its own, within the bounds of [`running`].
+//! its own, within the bounds of [`running`] and, for what its functions make, of a [`meter`].
 
+pub(crate) mod batches;
 pub(crate) mod functions;
+pub(crate) mod growth;
 pub(crate) mod guard;
+pub(crate) mod meter;
+pub(crate) mod metering;
 pub(crate) mod pruning;
 pub(crate) mod running;
 pub(crate) mod session;
@@ -90,6 +94,9 @@ pub enum SqlError {
     Failed(String),
 }
 
+/// The engine's advice to change a setting, which no reader can.
+const NO_SETTING: &str =
+    " or disable the datafusion.sql_parser.enable_ident_normalization configuration";
 /// In the engine's words.
 const SPILL_IS_FULL: &str = "used disk space during the spilling process has exceeded";
 
@@ -117,7 +124,7 @@ impl SqlError {
         match error.find_root() {
             DataFusionError::ResourcesExhausted(message) => Self::OutOfMemory(message.clone()),
             DataFusionError::SQL(parser, _) => guard::syntax(parser),
-            _ => Self::Invalid(error.strip_backtrace()),
+            _ => Self::Invalid(error.strip_backtrace().replace(NO_SETTING, "")),
         }
     }
 

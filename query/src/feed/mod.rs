@@ -36,7 +36,7 @@ pub(crate) async fn admit(
             let denied =
                 Accessed { door: Door::Feed, result: Outcome::Denied, ..Accessed::default() };
             doors.record(&visitor, denied).await?;
-            Err(doors.forbid(&ROLES, Some(SCOPE)))
+            Err(doors.forbid(&visitor, &ROLES, Some(SCOPE)))
         }
     }
 }

@@ -12,10 +12,15 @@ use arrow::datatypes::{DataType, Field, Schema, SchemaRef, TimeUnit};
 use bytes::Bytes;
 use proto::entry::Leaf;
 use proto::kind::{Kind, call_of, kind_name, request_event_id};
-use proto::v1::{self, Call, Fact, MaskCount};
+use proto::v1::{self, Call};
 use tlog::Hash;
 
 use super::RowError;
+use super::values::{
+    answer, approval_id, auth_method, call_hash, checkpoint_size, delivered, direction, door, era,
+    error_code, facts, hex, http_status, latency_ns, masks, notification, outcome, reason_code,
+    refusal, response_masks, result, role, server, size_class, snapshot_digest, text, verdict,
+};
 
 /// One leaf, as the column functions see it.
 #[derive(Debug)]
@@ -186,206 +191,6 @@ impl Column {
 /// Times past the year 2262 read as its end.
 pub(crate) fn time_value(nanoseconds: u64) -> i64 {
     i64::try_from(nanoseconds).unwrap_or(i64::MAX)
-}
-
-fn text(text: &str) -> Option<String> {
-    (!text.is_empty()).then(|| text.to_owned())
-}
-
-fn hex(bytes: &[u8]) -> Option<String> {
-    (!bytes.is_empty()).then(|| hex::encode(bytes))
-}
-
-/// `VERDICT_BLOCK` reads `block`; the unspecified value is null.
-pub(crate) fn lower(value: i32, name: Option<&'static str>, prefix: &str) -> Option<String> {
-    let name = name.map(|name| name.strip_prefix(prefix).unwrap_or(name).to_ascii_lowercase());
-    (value != 0).then(|| name.unwrap_or_else(|| value.to_string()))
-}
-
-macro_rules! name_of {
-    ($type:ty, $prefix:literal, $value:expr) => {{
-        let value: i32 = $value;
-        $crate::rows::columns::lower(
-            value,
-            <$type>::try_from(value).ok().map(|known| known.as_str_name()),
-            $prefix,
-        )
-    }};
-}
-pub(crate) use name_of;
-
-fn server(kind: &Kind) -> Option<String> {
-    match kind {
-        Kind::SessionOpened(event) => text(&event.server),
-        Kind::SessionClosed(event) => text(&event.server),
-        Kind::AuthenticationFailed(event) => text(&event.server),
-        Kind::ToolInventoryObserved(event) => text(&event.server),
-        other => call_of(other).and_then(|call| text(&call.server)),
-    }
-}
-
-fn verdict(call: &Call) -> Option<String> {
-    name_of!(v1::Verdict, "VERDICT_", call.verdict)
-}
-
-fn snapshot_digest(kind: &Kind) -> Option<String> {
-    match kind {
-        Kind::PolicyActivated(event) => hex(&event.snapshot_digest),
-        other => call_of(other).and_then(|call| hex(&call.snapshot_digest)),
-    }
-}
-
-fn auth_method(kind: &Kind) -> Option<String> {
-    let method = match kind {
-        Kind::SessionOpened(event) => event.auth_method,
-        other => call_of(other)?.auth_method,
-    };
-    name_of!(v1::AuthMethod, "AUTH_METHOD_", method)
-}
-
-fn era(kind: &Kind) -> Option<String> {
-    let era = match kind {
-        Kind::SessionOpened(event) => event.era,
-        other => call_of(other)?.era,
-    };
-    name_of!(v1::Era, "ERA_", era)
-}
-
-fn facts(facts: &[Fact]) -> Option<String> {
-    let one = |fact: &Fact| {
-        let kind = name_of!(v1::FactKind, "FACT_KIND_", fact.kind).unwrap_or_default();
-        format!("{kind}:{}={}", fact.label, fact.count)
-    };
-    text(&facts.iter().map(one).collect::<Vec<_>>().join(","))
-}
-
-fn masks(masks: &[MaskCount]) -> Option<String> {
-    let one = |mask: &MaskCount| format!("{}={}", mask.rule, mask.count);
-    text(&masks.iter().map(one).collect::<Vec<_>>().join(","))
-}
-
-fn outcome(kind: &Kind) -> Option<String> {
-    let Kind::ResponseReturned(event) = kind else { return None };
-    name_of!(v1::Outcome, "OUTCOME_", event.outcome)
-}
-
-fn error_code(kind: &Kind) -> Option<i32> {
-    let Kind::ResponseReturned(event) = kind else { return None };
-    (event.error_code != 0).then_some(event.error_code)
-}
-
-fn http_status(kind: &Kind) -> Option<u32> {
-    let status = match kind {
-        Kind::ResponseReturned(event) => event.http_status,
-        Kind::CallDenied(event) => event.http_status,
-        Kind::AuthenticationFailed(event) => event.http_status,
-        _ => 0,
-    };
-    (status != 0).then_some(status)
-}
-
-fn latency_ns(kind: &Kind) -> Option<u64> {
-    if let Kind::ResponseReturned(event) = kind { Some(event.latency_ns) } else { None }
-}
-
-fn size_class(kind: &Kind) -> Option<u32> {
-    match kind {
-        Kind::ResponseReturned(event) => Some(event.size_class),
-        Kind::StreamMessage(event) => Some(event.size_class),
-        _ => None,
-    }
-}
-
-fn response_masks(kind: &Kind) -> Option<String> {
-    match kind {
-        Kind::ResponseReturned(event) => masks(&event.masks),
-        Kind::StreamMessage(event) => masks(&event.masks),
-        _ => None,
-    }
-}
-
-fn refusal(kind: &Kind) -> Option<String> {
-    let Kind::CallDenied(event) = kind else { return None };
-    name_of!(v1::Refusal, "REFUSAL_", event.refusal)
-}
-
-fn direction(kind: &Kind) -> Option<String> {
-    let Kind::StreamMessage(event) = kind else { return None };
-    name_of!(v1::Direction, "DIRECTION_", event.direction)
-}
-
-fn notification(kind: &Kind) -> Option<bool> {
-    if let Kind::RequestReceived(event) = kind { Some(event.notification) } else { None }
-}
-
-fn answer(kind: &Kind) -> Option<bool> {
-    if let Kind::RequestReceived(event) = kind { Some(event.answer) } else { None }
-}
-
-fn approval_id(kind: &Kind) -> Option<String> {
-    match kind {
-        Kind::ApprovalRequested(event) => hex(&event.approval_id),
-        Kind::ApprovalGranted(event) => hex(&event.approval_id),
-        Kind::ApprovalDenied(event) => hex(&event.approval_id),
-        Kind::ApprovalExpired(event) => hex(&event.approval_id),
-        Kind::CallReleased(event) => hex(&event.approval_id),
-        _ => None,
-    }
-}
-
-fn call_hash(kind: &Kind) -> Option<String> {
-    match kind {
-        Kind::ApprovalRequested(event) => hex(&event.call_hash),
-        Kind::ApprovalGranted(event) => hex(&event.call_hash),
-        Kind::ApprovalDenied(event) => hex(&event.call_hash),
-        Kind::ApprovalExpired(event) => hex(&event.call_hash),
-        Kind::CallReleased(event) => hex(&event.call_hash),
-        _ => None,
-    }
-}
-
-fn door(kind: &Kind) -> Option<String> {
-    let Kind::EvidenceAccessed(event) = kind else { return None };
-    name_of!(v1::evidence_accessed::Door, "DOOR_", event.door)
-}
-
-fn result(kind: &Kind) -> Option<String> {
-    let Kind::EvidenceAccessed(event) = kind else { return None };
-    name_of!(v1::evidence_accessed::Result, "RESULT_", event.result)
-}
-
-fn role(kind: &Kind) -> Option<String> {
-    if let Kind::EvidenceAccessed(event) = kind { text(&event.role) } else { None }
-}
-
-fn checkpoint_size(kind: &Kind) -> Option<u64> {
-    match kind {
-        Kind::EvidenceAccessed(event) => Some(event.checkpoint_size),
-        Kind::RecorderSeal(event) => Some(event.checkpoint_size),
-        _ => None,
-    }
-}
-
-fn delivered(kind: &Kind) -> Option<(u64, u64)> {
-    match kind {
-        Kind::EvidenceAccessed(event) if event.end_index != 0 => {
-            Some((event.first_index, event.end_index))
-        }
-        Kind::HoldPlaced(event) => Some((event.first_index, event.end_index)),
-        _ => None,
-    }
-}
-
-fn reason_code(kind: &Kind) -> Option<String> {
-    match kind {
-        Kind::AuthenticationFailed(event) => {
-            name_of!(v1::authentication_failed::Reason, "REASON_", event.reason)
-        }
-        Kind::SessionClosed(event) => {
-            name_of!(v1::session_closed::Reason, "REASON_", event.reason)
-        }
-        _ => None,
-    }
 }
 
 #[cfg(test)]

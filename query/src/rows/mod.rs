@@ -7,6 +7,7 @@ pub(crate) mod disclosures;
 pub(crate) mod part;
 pub(crate) mod segment;
 pub(crate) mod store;
+pub(crate) mod values;
 
 use std::path::PathBuf;
 

@@ -30,6 +30,7 @@ use crate::follower::copy::LocalCopy;
 use crate::follower::stream::Following;
 use crate::follower::view::View;
 use crate::journal::{Access, Journal, Unrecorded};
+use crate::masking::Masking;
 
 pub(crate) const ORIGIN: &str = "log.example/test";
 pub(crate) const URL: &str = "http://127.0.0.1:7602";
@@ -326,6 +327,7 @@ impl Node {
             engine: Engine::start(limits, &dir.path().join("spill")).unwrap(),
             verifier: Verifier::new(identity).unwrap(),
             journal: Arc::clone(&notebook) as Arc<dyn Journal>,
+            masking: Masking::start().unwrap(),
             public_url: URL.into(),
             deliveries: Deliveries::new(limits.feed_access_interval()),
             waiting: Arc::new(Semaphore::new(limits.feed_concurrency)),

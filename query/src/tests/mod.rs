@@ -3,6 +3,7 @@
 mod copy;
 mod feed;
 mod fixture;
+mod memory;
 mod ocsf;
 mod sql;
 mod workbench;

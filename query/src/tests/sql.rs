@@ -60,6 +60,62 @@ async fn an_answer_names_its_checkpoint_and_is_recorded_first() {
 }
 
 #[tokio::test]
+async fn what_is_asked_is_recorded_without_its_secrets() {
+    let log = TestLog::of_exchanges(20);
+    let node = Node::start(&log, &bounded());
+    let key = "AKIAIOSFODNN7EXAMPLE";
+    let agent = format!("{} {key} {}", "a".repeat(498), "b".repeat(2000));
+    for (role, sql) in [
+        (Some("auditor"), format!("SELECT length('{key}'), '{key}' LIKE 'AKIA%7EXAMPLE'")),
+        (Some("auditor"), format!("SELECT '{key}' FROM nowhere")),
+        (Some("siem"), format!("SELECT '{key}'")),
+        (None, format!("SELECT '{key}'")),
+    ] {
+        let token = role.map(|role| machine(role).token(URL).unwrap());
+        let authorization = token.map_or("none".to_owned(), |token| format!("Bearer {token}"));
+        let request = Request::post("/v1/sql")
+            .header("authorization", authorization)
+            .header("user-agent", &agent)
+            .body(Body::from(sql.clone()));
+        let answer = Answer::of(node.send(request.unwrap()).await).await;
+        if answer.status == 200 {
+            // What is asked is asked with the key itself.
+            assert_eq!(answer.json()["rows"], json!([[key.len(), true]]));
+        }
+        let recorded = node.notebook.accesses.lock().unwrap().pop().unwrap();
+        let text = |slot: Slot| {
+            let content = recorded.disclosures.iter().find(|disclosure| disclosure.0 == slot);
+            content.map(|content| String::from_utf8(content.2.to_vec()).unwrap())
+        };
+        let client = text(Slot::Client).unwrap();
+        assert!(client.contains(" [masked:"), "{client}");
+        let question = text(Slot::Query);
+        assert_eq!(question.is_some(), role.is_some());
+        let question = question.unwrap_or_default();
+        assert!(role.is_none() || question == sql.replace(key, "[masked:api_key]"), "{question}");
+        for (_, _, content) in &recorded.disclosures {
+            let found = content.windows(6).any(|window| window == &key.as_bytes()[..6]);
+            assert!(!found, "a part of the key is recorded of: {sql}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_table_that_is_not_there_names_those_that_are() {
+    let node = node(&bounded());
+    for sql in ["SELECT * FROM nothere", "SELECT * FROM public.nothere"] {
+        let answer = node.sql("auditor", JSON, sql).await;
+        assert_eq!((answer.status, answer.code().as_str()), (400, "sql_invalid"));
+        assert_eq!(
+            answer.json()["message"],
+            "there is no table nothere: the tables are disclosures, events, exchanges, recorders, sessions"
+        );
+    }
+    let answer = node.sql("auditor", JSON, "SELECT Kind2, \"KIND\" FROM events").await;
+    assert!(!answer.text().contains("datafusion"), "{}", answer.text());
+}
+
+#[tokio::test]
 async fn what_cannot_be_recorded_is_not_answered() {
     let node = node(&bounded());
     *node.notebook.is_broken.lock().unwrap() = true;
@@ -80,6 +136,8 @@ async fn strangers_and_other_roles_are_turned_away() {
         let answer = node.sql(role, JSON, "SELECT 1").await;
         assert_eq!((answer.status, answer.code().as_str()), (403, "role_required"), "{role}");
         assert!(answer.header("www-authenticate").contains("insufficient_scope"));
+        let message = answer.json()["message"].as_str().unwrap().to_owned();
+        assert!(message.ends_with(&format!("roles that the token gave: {role}")), "{message}");
         assert_eq!(last_result(&node), (Door::Sql, Outcome::Denied, String::new(), 0));
     }
     let elsewhere = machine("auditor").token("http://elsewhere").unwrap();
@@ -119,6 +177,13 @@ async fn refusals_have_codes_and_are_recorded() {
         ("SELECT * FROM read_csv('/etc/passwd')", "sql_invalid"),
         ("SELECT * FROM \"/etc/passwd.csv\"", "sql_invalid"),
         ("SELECT repeat('x', 1000000000)", "sql_invalid"),
+        ("SELECT lpad('x', 1000000000)", "sql_invalid"),
+        ("SELECT arrow_cast([1], 'FixedSizeList(1000000000, Int64)')", "sql_invalid"),
+        ("SELECT CAST([1] AS BIGINT[1000000000])", "sql_invalid"),
+        ("SELECT struct(1, 2)", "sql_invalid"),
+        ("SELECT {'a': 1}", "sql_invalid"),
+        ("SELECT array_agg(value) OVER (ORDER BY value) FROM range(9)", "sql_invalid"),
+        ("SELECT array_transform([1], x -> [x, x])", "sql_invalid"),
         ("SELECT (INSERT INTO events VALUES (1))", "sql_syntax"),
     ] {
         let answer = node.sql("auditor", JSON, sql).await;
@@ -404,6 +469,7 @@ fn stopped(node: Node) -> Node {
         engine: Engine::start(&Limits::default(), dir.path()).unwrap(),
         verifier: node.doors.verifier.clone(),
         journal: Arc::clone(&node.doors.journal),
+        masking: node.doors.masking.clone(),
         public_url: URL.into(),
         deliveries: Deliveries::new(Duration::from_secs(300)),
         waiting: Arc::clone(&node.doors.waiting),

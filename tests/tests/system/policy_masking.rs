@@ -1,5 +1,8 @@
 //! What is decided, what is masked, and that nothing passes unrecorded.
 
+mod beside;
+mod hostile;
+
 use std::path::Path;
 use std::time::Duration;
 

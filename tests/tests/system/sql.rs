@@ -24,6 +24,9 @@ fn what_would_write_or_run_away_is_refused_with_a_code() -> Result<()> {
             system.path("keys").display()
         );
         let file = format!("SELECT * FROM '{}'", system.path("exhibit.toml").display());
+        let grown = (0..9)
+            .fold("'a'".to_owned(), |inner, _| format!("replace({inner}, 'a', 'aaaaaaaaaa')"));
+        let grown = format!("SELECT length({grown})");
         let refused = [
             ("DELETE FROM events", 400, "sql_not_read_only"),
             ("INSERT INTO events VALUES (1)", 400, "sql_not_read_only"),
@@ -39,6 +42,7 @@ fn what_would_write_or_run_away_is_refused_with_a_code() -> Result<()> {
             ("SELECT no_such_column FROM events", 400, "sql_invalid"),
             (file.as_str(), 400, "sql_invalid"),
             ("SELECT * FROM range(10000)", 422, "sql_too_many_rows"),
+            (grown.as_str(), 422, "sql_out_of_memory"),
         ];
         for (statement, status, code) in refused {
             let answer = system.ask_sql(&ada, statement, "application/json").await?;
@@ -70,10 +74,18 @@ fn what_would_write_or_run_away_is_refused_with_a_code() -> Result<()> {
         };
         ensure!(!whole, "an answer over the limit of rows ended as if it were whole");
 
+        // Whoever hunts for a leaked key asks with the key; the record is none of the places where it is found.
+        let hunt = "SELECT 'AKIAIOSFODNN7EXAMPLE' AS leaked";
+        let found = system.sql(&ada, hunt).await?;
+        ensure!(found["rows"] == json!([["AKIAIOSFODNN7EXAMPLE"]]), "{found}");
+        let masked = "SELECT count(*) FROM events WHERE door = 'sql' \
+                      AND query_text = 'SELECT ''[masked:api_key]'' AS leaked'";
+        system.rows(&ada, masked, |rows| rows == [json!([1])]).await?;
+
         // Good questions are still answered, and every question is on record with what it asked.
         let mine = "SELECT result, count(*) FROM events WHERE door = 'sql' AND query_text NOT LIKE '%door%' \
                     GROUP BY result ORDER BY result";
-        let expected = [json!(["allowed", 3]), json!(["refused", 13])];
+        let expected = [json!(["allowed", 5]), json!(["refused", 13])];
         system.rows(&ada, mine, |rows| rows == expected).await?;
         Ok(())
     })

@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use sha2::{Digest as _, Sha256};
 
 use crate::layout::{DATA, bag, sshsig};
+use crate::material::Parameters;
 use crate::read::{Package, is_plain_path};
 use crate::report::{Checked, Failure, Stop, fail_at};
 use crate::trust::Trust;
@@ -86,8 +87,12 @@ pub(super) fn check(package: &Package) -> BagFindings {
     }
 }
 
-/// A trusted key signed the tag manifest.
-pub(super) fn check_signature(package: &Package, trust: &Trust) -> Checked {
+/// A trusted key signed the tag manifest, and is the one that the parameters name.
+pub(super) fn check_signature(
+    package: &Package,
+    trust: &Trust,
+    parameters: Option<&Parameters>,
+) -> Checked {
     let missing = |path| fail_at("signature.missing", path, "the file is missing");
     let signature = package.file(bag::SIGNATURE).ok_or_else(|| missing(bag::SIGNATURE))?;
     let message = package.file(bag::TAG_MANIFEST).ok_or_else(|| missing(bag::TAG_MANIFEST))?;
@@ -99,6 +104,12 @@ pub(super) fn check_signature(package: &Package, trust: &Trust) -> Checked {
         };
         fail_at(code, bag::SIGNATURE, error)
     })?;
+    if let Some(named) = parameters.map(|parameters| &parameters.signer)
+        && *named != key.to_string()
+    {
+        let detail = format!("it is by {key}, the parameters name {named} as the signer");
+        return Err(fail_at("signature.other_signer", bag::SIGNATURE, detail));
+    }
     Ok(format!("by {key}"))
 }
 

@@ -44,11 +44,12 @@ pub(super) fn check_chains(case: &Case<'_>) -> Checked {
             .any(|link| matches!(link.decoded.leaf.event.kind, Some(Kind::RecorderStopped(_))));
         cut_after += usize::from(!stopped);
     }
-    let recorders: BTreeSet<&str> = chains.keys().map(|(id, _)| id.as_str()).collect();
+    let in_range = chains.values().filter(|chain| chain.iter().any(|link| link.in_range)).count();
     Ok(format!(
-        "{links} events of {} recorders in {} epochs, gapless; {cut_before} chains begin before the range, \
-         {cut_after} go on after it",
-        recorders.len(),
+        "{links} events of {} recorders in {in_range} epochs in the range, gapless; {cut_before} chains begin before \
+         the range, {cut_after} go on after it; with context {} recorders in {} epochs",
+        recorders(&chains, true).len(),
+        recorders(&chains, false).len(),
         chains.len()
     ))
 }
@@ -56,7 +57,7 @@ pub(super) fn check_chains(case: &Case<'_>) -> Checked {
 /// Every recorder is known to the trust file; those that recorded nothing are named.
 pub(super) fn check_recorders(case: &Case<'_>) -> Checked {
     let chains = chains(case)?;
-    let seen: BTreeSet<&str> = chains.keys().map(|(id, _)| id.as_str()).collect();
+    let seen = recorders(&chains, false);
     for ((id, _), chain) in &chains {
         if case.trust.recorder(id).next().is_none() {
             let at = chain.first().map_or(0, |link| link.decoded.index);
@@ -72,7 +73,8 @@ pub(super) fn check_recorders(case: &Case<'_>) -> Checked {
     } else {
         format!("of the trust file, these recorded nothing here: {}", silent.join(", "))
     };
-    Ok(format!("{} recorders, all trusted; {rest}", seen.len()))
+    let within = recorders(&chains, true).len();
+    Ok(format!("{within} recorders in the range, with context {}, all trusted; {rest}", seen.len()))
 }
 
 /// Every seal is signed by its recorder, names the head that the chain has, and a root that the log had.
@@ -89,7 +91,7 @@ pub(super) fn check_seals(case: &Case<'_>) -> Checked {
             })
     };
     let roots = case.roots_at(seals().map(|(.., seal)| seal.checkpoint_size).collect())?;
-    let (mut count, mut compared) = (0, 0);
+    let (mut count, mut within, mut compared) = (0, 0, 0);
     let mut sealed: BTreeMap<&EpochKey, u64> = BTreeMap::new();
     for (key, chain, link, seal) in seals() {
         let (id, epoch) = key;
@@ -129,6 +131,7 @@ pub(super) fn check_seals(case: &Case<'_>) -> Checked {
         let head = sealed.entry(key).or_default();
         *head = (*head).max(seal.sequence);
         count += 1;
+        within += usize::from(link.in_range);
     }
     let unsealed: usize = chains
         .iter()
@@ -141,12 +144,21 @@ pub(super) fn check_seals(case: &Case<'_>) -> Checked {
         })
         .sum();
     if count == 0 {
-        return Err(Stop::NotChecked("no recorder has sealed its chain in this range".to_owned()));
+        return Err(Stop::NotChecked(
+            "no recorder has sealed its chain in this range or soon after it".to_owned(),
+        ));
     }
     Ok(format!(
-        "{count} seals signed by their recorders; {compared} name a root that these leaves give again; \
+        "{count} seals signed by their recorders ({within} in the range, the rest is context); {compared} name a root \
+         that these leaves give again; \
          {unsealed} events are after the last seal of their chain"
     ))
+}
+
+/// Ids of the recorders that recorded in the range, or anywhere in the package.
+fn recorders<'c>(chains: &'c Chains<'_>, only_in_range: bool) -> BTreeSet<&'c str> {
+    let counts = |chain: &Vec<Link<'_>>| !only_in_range || chain.iter().any(|link| link.in_range);
+    chains.iter().filter(|(_, chain)| counts(chain)).map(|((id, _), _)| id.as_str()).collect()
 }
 
 fn chains<'d>(case: &'d Case<'_>) -> Result<Chains<'d>, Stop> {

@@ -4,14 +4,34 @@ use std::collections::BTreeSet;
 
 use super::case::Case;
 use crate::layout::{self, DATA, Files, bag};
-use crate::material::Rederive;
-use crate::report::{Checked, Stop, fail, fail_at};
+use crate::material::{Material, Rederive};
+use crate::report::{Checked, Remark, Stop, fail, fail_at};
+
+/// What making the files again says beside its outcome.
+pub(super) struct DerivedFindings {
+    pub(super) checked: Checked,
+    pub(super) remarks: Vec<Remark>,
+}
 
 /// Makes every file of the payload again and compares; the description of the bag likewise.
+///
+/// A package is made again with its own mapping, whatever this build ships, and by this version's functions, whatever
+/// made it. Of another version only [presentation](layout::is_presentation) may differ. Neither goes unsaid.
 pub(super) fn check(
     case: &Case<'_>,
     rederive: Option<&dyn Rederive>,
     altered: &BTreeSet<String>,
+) -> DerivedFindings {
+    let mut remarks = Vec::new();
+    let checked = compare(case, rederive, altered, &mut remarks);
+    DerivedFindings { checked, remarks }
+}
+
+fn compare(
+    case: &Case<'_>,
+    rederive: Option<&dyn Rederive>,
+    altered: &BTreeSet<String>,
+    remarks: &mut Vec<Remark>,
 ) -> Checked {
     let Some(rederive) = rederive else {
         return Err(Stop::NotChecked("no SQL engine was given to make the files again".to_owned()));
@@ -24,6 +44,7 @@ pub(super) fn check(
             "the material cannot be read as a whole: see the checks above".to_owned(),
         ));
     };
+    remarks.extend(other_mapping(&material, rederive));
     let mut expected: Files =
         layout::material_files(&material).map_err(|reason| fail("derived.material", reason))?;
     let derived = rederive.derive(&material).map_err(|reason| {
@@ -40,6 +61,9 @@ pub(super) fn check(
             ));
         }
     }
+    let version = &material.parameters.exhibit_version;
+    let other_version = version != rederive.exhibit_version();
+    let presented = if other_version { take_as_found(case, &mut expected) } else { Vec::new() };
     for (path, bytes) in &expected {
         let Some(found) = case.package.file(path) else {
             return Err(fail_at(
@@ -75,5 +99,66 @@ pub(super) fn check(
     let custom = material.parameters.custom_queries.len();
     let custom =
         if custom == 0 { String::new() } else { format!("; {custom} lists by CUSTOM queries") };
-    Ok(format!("{count} derived files made again, equal to the byte{custom}"))
+    if other_version {
+        remarks.push(Remark {
+            word: "OTHER VERSION",
+            meaning: format!(
+                "the package was made by exhibit {version}, this is {}. Lists, tables and coverage were made again and \
+                 are equal to the byte. {}",
+                rederive.exhibit_version(),
+                if presented.is_empty() {
+                    "So is everything else.".to_owned()
+                } else {
+                    format!(
+                        "These are in the words of that version and were not compared: {}",
+                        presented.join(", ")
+                    )
+                }
+            ),
+        });
+    }
+    let made = count.saturating_sub(presented.len());
+    Ok(format!("{made} derived files made again, equal to the byte{custom}"))
+}
+
+/// Is the mapping of the package another than this build's own?
+fn other_mapping(material: &Material, rederive: &dyn Rederive) -> Option<Remark> {
+    let (theirs, own) = (&material.parameters.mapping, rederive.own_mapping());
+    (theirs.sha256 != own.sha256).then(|| Remark {
+        word: "OTHER MAPPING",
+        meaning: format!(
+            "the lists were made with the control mapping {} {} (SHA-256 {}), which the package carries as {}; this \
+             verifier's own is {} {} (SHA-256 {}). The lists follow from the package's mapping: read its queries before \
+             you rely on its counts",
+            theirs.name,
+            theirs.version,
+            theirs.sha256,
+            layout::MAPPING,
+            own.name,
+            own.version,
+            own.sha256
+        ),
+    })
+}
+
+/// Replaces files of mere presentation by what the package has. Returns those that differ or that one of the two lacks.
+fn take_as_found(case: &Case<'_>, expected: &mut Files) -> Vec<String> {
+    let found = case.package.paths().filter(|path| layout::is_presentation(path));
+    let paths: BTreeSet<String> = found
+        .map(str::to_owned)
+        .chain(expected.keys().filter(|path| layout::is_presentation(path)).cloned())
+        .collect();
+    let mut other = Vec::new();
+    for path in paths {
+        let found = case.package.file(&path);
+        if found.map(|bytes| &bytes[..]) == expected.get(&path).map(Vec::as_slice) {
+            continue;
+        }
+        match found {
+            Some(bytes) => expected.insert(path.clone(), bytes.to_vec()),
+            None => expected.remove(&path),
+        };
+        other.push(path);
+    }
+    other
 }

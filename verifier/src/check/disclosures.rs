@@ -24,13 +24,19 @@ pub(super) fn check(case: &Case<'_>) -> Checked {
         fail_at("parameters.malformed", layout::PARAMETERS, detail)
     })?;
     let rules = Rules { role, erased: erasures(population.iter().chain(context)) };
-    let mut counts = Counts::default();
+    let (mut counts, mut context_counts) = (Counts::default(), Counts::default());
     rules.check_table(layout::DISCLOSURES, population, rows, &mut counts)?;
-    rules.check_table(layout::CONTEXT_DISCLOSURES, context, context_rows, &mut counts)?;
+    rules.check_table(layout::CONTEXT_DISCLOSURES, context, context_rows, &mut context_counts)?;
     let Counts { disclosed, withheld, erased } = counts;
+    let more = context_counts;
     Ok(format!(
-        "{} commitments: {disclosed} disclosed and matching, {withheld} withheld from this role, {erased} erased",
-        disclosed + withheld + erased
+        "{} commitments of the range: {disclosed} disclosed and matching, {withheld} withheld from this role, {erased} \
+         erased; with context {}: {} disclosed and matching, {} withheld, {} erased",
+        disclosed + withheld + erased,
+        disclosed + withheld + erased + more.disclosed + more.withheld + more.erased,
+        disclosed + more.disclosed,
+        withheld + more.withheld,
+        erased + more.erased
     ))
 }
 

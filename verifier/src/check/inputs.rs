@@ -1,19 +1,17 @@
 //! What the policies saw, made again from everything that is recorded elsewhere.
 
-use std::collections::BTreeMap;
+use std::borrow::Cow;
 
-use controls::{Arguments, CallFacts, DecisionInput, InputError, PrincipalInput, PrincipalKind};
+use controls::{
+    Arguments, CallFacts, DecisionInput, Document, InputError, PrincipalInput, PrincipalKind,
+};
 use proto::v1::{AuthMethod, Call, Slot};
 use serde::Deserialize;
-use serde_json::value::RawValue;
 
 use super::case::Case;
 use super::decisions::{Tally, decided, has_commitment};
 use crate::material::Status;
 use crate::report::{Checked, fail_at};
-
-/// How arguments from `Mcp-Param-…` headers are named in a decision input.
-const HEADER_PARAMETER: &str = "mcp-param-";
 
 /// What the policies saw is what the recorded message and principal say.
 pub(super) fn check(case: &Case<'_>) -> Checked {
@@ -92,11 +90,17 @@ impl SeenPrincipal {
 impl Seen {
     /// The input, made again with everything that is recorded elsewhere taken from there.
     fn again(&self, call: &Call, message: Option<&[u8]>) -> Result<DecisionInput, InputError> {
-        let or_seen = |recorded: &str, seen: &str| {
-            if recorded.is_empty() { seen.to_owned() } else { recorded.to_owned() }
+        let in_leaf = |text: &str| (!text.is_empty()).then(|| text.to_owned());
+        let said = message.map(|message| self.said(message)).transpose()?;
+        let document = said.as_deref().map(Document::parse).transpose()?;
+        let named = document.as_ref().and_then(|document| document.root().get("method")?.as_str());
+        let method = in_leaf(&call.method)
+            .or_else(|| named.map(Cow::into_owned))
+            .unwrap_or_else(|| self.method.clone());
+        let name = match &document {
+            Some(document) => controls::name_of(document, &method),
+            None => in_leaf(&call.name).or_else(|| self.name.clone()),
         };
-        let named = message.and_then(|message| recorded_name(message, &self.method));
-        let merged = message.and_then(|message| self.with_header_parameters(message));
         let SeenPrincipal { issuer, subject, kind, groups, roles } = self.principal.clone();
         let facts = CallFacts {
             principal: PrincipalInput {
@@ -110,14 +114,11 @@ impl Seen {
                 groups,
                 roles,
             },
-            server: or_seen(&call.server, &self.server),
-            method: or_seen(&call.method, &self.method),
-            name: named
-                .or_else(|| (!call.name.is_empty()).then(|| call.name.clone()))
-                .or_else(|| self.name.clone()),
-            arguments: merged
+            server: in_leaf(&call.server).unwrap_or_else(|| self.server.clone()),
+            method,
+            name,
+            arguments: said
                 .as_deref()
-                .or(message)
                 .map_or_else(|| Arguments::Value(self.arguments.clone()), Arguments::OfMessage),
             facts: call.facts.clone(),
             auth: AuthMethod::try_from(call.auth_method).unwrap_or(AuthMethod::None),
@@ -128,49 +129,50 @@ impl Seen {
 }
 
 impl Seen {
-    /// The message with the arguments that came in `Mcp-Param-…` headers, which no message holds; `None` when
-    /// there were none.
-    fn with_header_parameters(&self, message: &[u8]) -> Option<Vec<u8>> {
-        #[derive(Deserialize)]
-        struct Message<'a> {
-            #[serde(borrow, default)]
-            params: Option<Params<'a>>,
-        }
-        #[derive(Deserialize)]
-        struct Params<'a> {
-            #[serde(borrow, default)]
-            arguments: Option<BTreeMap<String, &'a RawValue>>,
-        }
-        let parameters = self.arguments.as_object()?.iter();
+    /// What was decided: the message with the arguments that came in `Mcp-Param-…` headers, which no message
+    /// holds.
+    fn said<'m>(&self, message: &'m [u8]) -> Result<Cow<'m, [u8]>, InputError> {
+        let arguments = self.arguments.as_object().ok_or(InputError::ArgumentsNotAnObject)?;
+        let parameters = arguments.iter().filter(|(name, _)| controls::is_parameter(name));
+        // A header holds text; another value differs from it when it is compared.
+        let text = |value: &serde_json::Value| value.as_str().unwrap_or_default().to_owned();
         let parameters: Vec<_> =
-            parameters.filter(|(name, _)| name.starts_with(HEADER_PARAMETER)).collect();
-        if parameters.is_empty() {
-            return None;
-        }
-        let message: Message<'_> = serde_json::from_slice(message).ok()?;
-        let arguments = message.params.and_then(|params| params.arguments).unwrap_or_default();
-        let mut members = Vec::new();
-        for (name, value) in arguments {
-            members.push(format!("{}:{}", serde_json::to_string(&name).ok()?, value.get()));
-        }
-        for (name, value) in parameters {
-            members.push(format!("{}:{value}", serde_json::to_string(name).ok()?));
-        }
-        Some(format!("{{\"params\":{{\"arguments\":{{{}}}}}}}", members.join(",")).into_bytes())
+            parameters.map(|(name, value)| (name.clone(), text(value))).collect();
+        controls::with_parameters(message, &parameters)
     }
 }
 
-/// The name that the message gives to what is called, by the rule of [`CallFacts::name`].
-fn recorded_name(message: &[u8], method: &str) -> Option<String> {
-    #[derive(Deserialize)]
-    struct Message {
-        params: Option<serde_json::Map<String, serde_json::Value>>,
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const INPUT: &str = r#"{"arguments":{"a":1,"mcp-param-x":"v"},"auth":"none","facts":{"detectors":[],"sql":[]},"method":"tools/call","name":"t","principal":{"groups":[],"issuer":"","kind":"unauthenticated","roles":[],"subject":""},"server":"db","time_ms":1,"version":1}"#;
+
+    fn again(input: &str, message: &str) -> Result<bool, InputError> {
+        let seen: Seen = serde_json::from_str(input).unwrap();
+        let call = Call { server: "db".into(), method: "tools/call".into(), ..Call::default() };
+        let again = seen.again(&call, Some(message.as_bytes()))?;
+        Ok(again.bytes() == input.as_bytes())
     }
-    let member = match method {
-        "tools/call" | "prompts/get" => "name",
-        "resources/read" | "resources/subscribe" | "resources/unsubscribe" => "uri",
-        _ => return None,
-    };
-    let params = serde_json::from_slice::<Message>(message).ok()?.params?;
-    params.get(member)?.as_str().map(str::to_owned)
+
+    fn message(params: &str) -> String {
+        format!(r#"{{"id":1,"method":"tools/call","params":{{{params}}}}}"#)
+    }
+
+    #[test]
+    fn an_input_is_the_message_and_its_header_parameters() {
+        let same = message(r#""name":"t","arguments":{"a":1}"#);
+        assert_eq!(again(INPUT, &same), Ok(true));
+        for other in [
+            r#""name":"t","arguments":{"a":2}"#,
+            r#""name":"u","arguments":{"a":1}"#,
+            r#""arguments":{"a":1}"#,
+        ] {
+            assert_eq!(again(INPUT, &message(other)), Ok(false), "{other}");
+        }
+        let number = INPUT.replace(r#""v""#, "7");
+        assert_eq!(again(&number, &same), Ok(false));
+        let reserved = message(r#""name":"t","arguments":{"a":1,"mcp-param-x":"v"}"#);
+        assert_eq!(again(INPUT, &reserved), Err(InputError::ReservedArgument));
+    }
 }

@@ -1,12 +1,17 @@
 //! Does the log stand behind this: checkpoint, witnesses, consistency, range?
 
-use tlog::{CheckpointError, NoteError, Quorum, TreeSize, VerifiedCheckpoint, verify_consistency};
+use tlog::{
+    CheckpointError, NoteError, Quorum, TlogProof, TreeSize, VerifiedCheckpoint, verify_consistency,
+};
 
 use super::case::{Case, need};
 use crate::layout;
 use crate::read::{Opened, Part};
 use crate::report::{Checked, Remark, Stop, fail, fail_at};
 use crate::trust::Trust;
+
+/// How a tlog-proof of any version begins.
+const TLOG_PROOF: &str = "c2sp.org/tlog-proof@";
 
 /// The checkpoint, if a trusted log signed it.
 pub(super) fn open(trust: &Trust, opened: &Opened) -> Part<VerifiedCheckpoint> {
@@ -83,12 +88,25 @@ pub(super) fn check_since(case: &Case<'_>, since: Option<&str>) -> Checked {
         ));
     };
     let verified = need(&case.checkpoint, "the checkpoint")?;
-    let known = case.trust.policy.open_checkpoint(since).map_err(|error| {
-        fail(
-            "consistency.since_unusable",
-            format_args!("the checkpoint given with --since: {error}"),
-        )
-    })?;
+    let unusable = |what: &dyn std::fmt::Display| {
+        let detail = format!(
+            "the file given with --since {what}. Wanted is a checkpoint that a log of the trust file signed: what \
+             GET /checkpoint gave, data/proofs/checkpoint of an older package, or a .tlog-proof, which carries one"
+        );
+        fail("consistency.since_unusable", detail)
+    };
+    let note = if since.starts_with(TLOG_PROOF) {
+        let proof = TlogProof::parse(since);
+        proof
+            .map_err(|error| {
+                unusable(&format_args!("is a tlog-proof that cannot be read: {error}"))
+            })?
+            .checkpoint
+    } else {
+        since.to_owned()
+    };
+    let known = case.trust.policy.open_checkpoint(&note);
+    let known = known.map_err(|error| unusable(&format_args!("cannot be used: {error}")))?;
     let (old, new) = (known.checkpoint, &verified.checkpoint);
     if old.origin != new.origin {
         let detail = format!("--since is of the log {}, the package of {}", old.origin, new.origin);

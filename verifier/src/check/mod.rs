@@ -12,6 +12,7 @@ mod leaves;
 mod log;
 mod period;
 mod residue;
+mod sample;
 mod snapshots;
 
 use std::path::Path;
@@ -44,7 +45,11 @@ pub fn verify(
     progress: &mut dyn FnMut(&'static str),
 ) -> Result<Report, PackageError> {
     progress("reading the package");
+    let shown = package.display().to_string();
     let package = Package::open(package)?;
+    if let Some(about) = sample::recognise(&package) {
+        return Err(PackageError::Sample { path: shown, about });
+    }
     Ok(verify_opened(&package, trust, options, progress))
 }
 
@@ -62,9 +67,11 @@ pub fn verify_opened(
     run.note("bag", true, found.checked);
     let altered = found.altered;
     let readable = |path: &str| !altered.contains(path);
-    run.check("signature", "Package signature", || bag::check_signature(package, trust));
-
     let opened = Opened::read(package, &altered);
+    run.check("signature", "Package signature", || {
+        bag::check_signature(package, trust, opened.parameters.as_ref().ok())
+    });
+
     let case = Case::new(package, trust, &opened);
     run.check("parameters", "Parameters readable", || parameters(&opened));
     run.check("checkpoint", "Checkpoint signed by the log", || log::check_checkpoint(&case));
@@ -115,9 +122,10 @@ pub fn verify_opened(
     let checked = known.as_ref().map_err(Clone::clone);
     run.note("residue", false, checked.and_then(|known| residue::check(&case, known)));
 
-    run.check("derived", "Derived files made again", || {
-        derived::check(&case, options.rederive, &altered)
-    });
+    run.announce("Derived files made again");
+    let found = derived::check(&case, options.rederive, &altered);
+    run.note("derived", true, found.checked);
+    run.remarks.extend(found.remarks);
     Report { subject: subject(&opened), checks: run.checks, remarks: run.remarks }
 }
 
@@ -133,6 +141,7 @@ pub fn read_material(package: &Package) -> Result<Material, String> {
     };
     let stops = [
         opened.parameters.as_ref().err(),
+        opened.mapping.as_ref().err(),
         opened.proof.as_ref().err(),
         opened.leaves.as_ref().err(),
         opened.disclosures.as_ref().err(),
@@ -174,8 +183,9 @@ impl Run<'_> {
 
 fn parameters(opened: &Opened) -> Checked {
     let parameters = opened.parameters.as_ref().map_err(Clone::clone)?;
+    opened.mapping.as_ref().map_err(Clone::clone)?;
     Ok(format!(
-        "made by exhibit {}, mapping {} {}",
+        "made by exhibit {}, mapping {} {}, which is in the package",
         parameters.exhibit_version, parameters.mapping.name, parameters.mapping.version
     ))
 }

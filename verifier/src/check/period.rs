@@ -2,7 +2,7 @@
 
 use tlog::VerifiedCheckpoint;
 
-use super::case::{Case, need};
+use super::case::{Case, Decoded, need};
 use super::log;
 use crate::layout;
 use crate::report::{Checked, Remark, Stop, fail_at};
@@ -55,7 +55,15 @@ fn boundaries(case: &Case<'_>, open: &mut Option<Remark>) -> Checked {
             let detail = "more than one leaf from after the period";
             return Err(fail_at("period.end", at(before.index), detail));
         }
-        return Ok("closed: a leaf at or after its end is there, and one from before its start, or the log's first".to_owned());
+        let before = if first.leaf.recorded_at_ns < from {
+            "one from before its start"
+        } else {
+            "the log's first leaf"
+        };
+        return Ok(format!(
+            "closed: {}; a leaf at or after its end is there, and {before}",
+            counted(population, from, to)
+        ));
     }
     if proof.end != checkpoint.checkpoint.size.0 {
         let detail = "the range ends inside the period although the log goes on";
@@ -70,7 +78,17 @@ fn boundaries(case: &Case<'_>, open: &mut Option<Remark>) -> Checked {
         meaning: "the log had no leaf at or after the period's end yet; more leaves of the period may follow"
             .to_owned(),
     });
-    Ok("OPEN: everything up to the checkpoint is there; the period is not over".to_owned())
+    Ok(format!(
+        "OPEN: {}; everything up to the checkpoint is there; the period is not over",
+        counted(population, from, to)
+    ))
+}
+
+/// How many leaves are of the period, and how many are there to show its bounds.
+fn counted(population: &[Decoded], from: u64, to: u64) -> String {
+    let within = |decoded: &&Decoded| (from..to).contains(&decoded.leaf.recorded_at_ns);
+    let count = population.iter().filter(within).count();
+    format!("{count} leaves of the period and {} boundary leaves", population.len() - count)
 }
 
 /// Witnessed checkpoints around the period bind the operator's clock; without them a remark says so.

@@ -1,7 +1,9 @@
 //! Was anything left unmasked?
 
+use std::collections::BTreeMap;
+
 use proto::kind::{Kind, call_of};
-use proto::v1::Slot;
+use proto::v1::{MediaType, Slot};
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
@@ -43,10 +45,10 @@ pub(super) fn check(case: &Case<'_>, snapshots: &Snapshots) -> Checked {
         };
         let found = if row.slot == Slot::DecisionInput {
             // Who called is exempt from masking; what was called with is not.
-            arguments_of(content)
-                .map_or_else(|| snapshot.residue(content), |part| snapshot.residue(&part))
+            let part = said_in(content);
+            snapshot.residue(part.as_deref().unwrap_or(content), MediaType::Json)
         } else {
-            snapshot.residue(content)
+            snapshot.residue(content, row.media_type)
         };
         if let Some(first) = found.first() {
             let at = format!("leaf {}, {}", row.index, row.slot_name());
@@ -68,14 +70,41 @@ pub(super) fn check(case: &Case<'_>, snapshots: &Snapshots) -> Checked {
     ))
 }
 
-/// The members of a decision input in which a caller's text stands.
-fn arguments_of(input: &[u8]) -> Option<Vec<u8>> {
-    #[derive(Deserialize, serde::Serialize)]
-    struct Part {
-        arguments: Box<RawValue>,
-        #[serde(default)]
+/// What a decision input holds of a caller's text, where it stood in the message: names decide what is masked.
+fn said_in(input: &[u8]) -> Option<Vec<u8>> {
+    #[derive(Deserialize)]
+    struct Input<'i> {
+        #[serde(borrow)]
+        arguments: &'i RawValue,
+        method: String,
         name: Option<String>,
     }
-    let part: Part = serde_json::from_slice(input).ok()?;
-    serde_json::to_vec(&part).ok()
+    let input: Input<'_> = serde_json::from_slice(input).ok()?;
+    let mut params = BTreeMap::from([("arguments", input.arguments.to_owned())]);
+    if let Some(name) = &input.name {
+        let member = controls::naming_member(&input.method).unwrap_or("name");
+        params.insert(member, serde_json::value::to_raw_value(name).ok()?);
+    }
+    let method = serde_json::value::to_raw_value(&input.method).ok()?;
+    let params = serde_json::value::to_raw_value(&params).ok()?;
+    serde_json::to_vec(&BTreeMap::from([("method", method), ("params", params)])).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_caller_said_is_searched_where_it_stood() {
+        let said = |input: &str| String::from_utf8(said_in(input.as_bytes()).unwrap()).unwrap();
+        assert_eq!(
+            said(r#"{"arguments":{"a":1},"method":"resources/read","name":"u","principal":{}}"#),
+            r#"{"method":"resources/read","params":{"arguments":{"a":1},"uri":"u"}}"#
+        );
+        assert_eq!(
+            said(r#"{"arguments":{},"method":"GET"}"#),
+            r#"{"method":"GET","params":{"arguments":{}}}"#
+        );
+        assert!(said_in(b"{}").is_none());
+    }
 }

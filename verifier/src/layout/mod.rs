@@ -23,6 +23,10 @@ pub type Files = BTreeMap<String, Vec<u8>>;
 pub const DATA: &str = "data/";
 /// Parameters of the export: the one material file that a person reads first.
 pub const PARAMETERS: &str = "data/ipe/parameters.json";
+/// The control mapping that made the lists, verbatim; its SHA-256 stands in the parameters.
+pub const MAPPING: &str = "data/ipe/mapping.yaml";
+/// What a sample is, in a bag that `exhibit sample` wrote; no package has it.
+pub const SAMPLE: &str = "data/sample.json";
 /// Leaves of the range, with their index.
 pub const LEAVES: &str = "data/population/leaves.parquet";
 /// One row per commitment of the range.
@@ -63,6 +67,7 @@ pub fn is_material(path: &str) -> bool {
     matches!(
         path,
         PARAMETERS
+            | MAPPING
             | LEAVES
             | DISCLOSURES
             | CONTEXT_LEAVES
@@ -74,6 +79,13 @@ pub fn is_material(path: &str) -> bool {
         || (path.starts_with("data/context/") && path.ends_with(".tlog-proof"))
 }
 
+/// Is this the path of a derived file of mere presentation: for reading, or a tool? Its words may change with the version
+/// of Exhibit; what it says stands in lists, tables and coverage as well, which may not.
+pub fn is_presentation(path: &str) -> bool {
+    matches!(path, "data/README.md" | "data/report.html" | "data/columns.csv")
+        || path.starts_with("data/verify/")
+}
+
 /// The material's own files, in their one encoding.
 ///
 /// # Errors
@@ -81,6 +93,7 @@ pub fn is_material(path: &str) -> bool {
 pub fn material_files(material: &Material) -> Result<Files, String> {
     let mut files = Files::from([
         (PARAMETERS.to_owned(), material.parameters.to_json().into_bytes()),
+        (MAPPING.to_owned(), material.mapping.clone().into_bytes()),
         (LEAVES.to_owned(), tables::write_leaves(&material.leaves)?),
         (DISCLOSURES.to_owned(), tables::write_disclosures(&material.disclosures)?),
         (CONTEXT_DISCLOSURES.to_owned(), tables::write_disclosures(&material.context_disclosures)?),

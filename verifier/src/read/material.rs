@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 
 use bytes::Bytes;
+use sha2::{Digest as _, Sha256};
 use tlog::{RangeProof, TlogProof};
 
 use super::Package;
@@ -18,6 +19,7 @@ pub(crate) type Part<T> = Result<T, Stop>;
 /// The material of a package, as far as it can be read.
 pub(crate) struct Opened {
     pub(crate) parameters: Part<Parameters>,
+    pub(crate) mapping: Part<String>,
     pub(crate) checkpoint: Part<String>,
     pub(crate) proof: Part<RangeProof>,
     pub(crate) leaves: Part<Vec<LeafRow>>,
@@ -38,6 +40,7 @@ impl Opened {
         let parameters = reader.parameters();
         let tree_size = parameters.as_ref().ok().map(|parameters| parameters.checkpoint.size);
         Self {
+            mapping: reader.mapping(&parameters),
             parameters,
             checkpoint: reader.text(layout::CHECKPOINT, "checkpoint.missing").map(str::to_owned),
             proof,
@@ -53,6 +56,7 @@ impl Opened {
     pub(crate) fn material(&self) -> Option<Material> {
         Some(Material {
             parameters: self.parameters.clone().ok()?,
+            mapping: self.mapping.clone().ok()?,
             leaves: self.leaves.clone().ok()?,
             disclosures: self.disclosures.clone().ok()?,
             context: self.context.clone().ok()?,
@@ -116,6 +120,21 @@ impl<'p> Reader<'p> {
             return Err(wrong("it is not in its one spelling".to_owned()));
         }
         Ok(parameters)
+    }
+
+    /// The mapping, if it is the one that the parameters name.
+    fn mapping(&self, parameters: &Part<Parameters>) -> Part<String> {
+        let path = layout::MAPPING;
+        let text = self.text(path, "mapping.missing")?;
+        let Ok(parameters) = parameters else {
+            return Err(Stop::NotChecked("the parameters could not be read".to_owned()));
+        };
+        let (found, named) = (hex::encode(Sha256::digest(text)), &parameters.mapping.sha256);
+        if found != *named {
+            let detail = format!("its SHA-256 is {found}, the parameters name {named}");
+            return Err(fail_at("mapping.differs", path, detail));
+        }
+        Ok(text.to_owned())
     }
 
     fn context(&self) -> Part<Vec<ContextLeaf>> {

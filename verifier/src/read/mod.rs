@@ -30,6 +30,14 @@ pub enum PackageError {
         /// What was looked at.
         path: String,
     },
+    /// A sample that was drawn from a package.
+    #[error("{path} is no package but a sample: {about}")]
+    Sample {
+        /// What was looked at.
+        path: String,
+        /// What it says of itself, and how it is checked.
+        about: String,
+    },
     /// Not a readable ZIP archive.
     #[error("{path} is not a readable ZIP archive: {reason}")]
     Zip {

@@ -271,7 +271,7 @@ fn write(path: &Path, text: &str, mode: u32) -> Result<(), Failure> {
 async fn ports<const N: usize>() -> Result<[TcpListener; N], Failure> {
     let mut ports = Vec::with_capacity(N);
     for _ in 0..N {
-        ports.push(serve::bind(([127, 0, 0, 1], 0).into()).await?.0);
+        ports.push(serve::bind("demo", ([127, 0, 0, 1], 0).into()).await?.0);
     }
     ports.try_into().map_err(|_| Failure::failed("listen", "a port is missing"))
 }

@@ -17,4 +17,8 @@ climb AS (
 SELECT leaf_index, level, place, sibling_side, to_base64(sibling) AS sibling, to_base64(hash) AS hash,
   CASE WHEN ((size - 1) >> level) > 0 THEN '' WHEN to_base64(hash) = root THEN 'MATCH' ELSE 'MISMATCH' END AS verdict
 FROM climb, chosen, checkpoint
+UNION ALL
+SELECT leaf_index, NULL, NULL, NULL, NULL, NULL,
+  'NOT IN THIS PACKAGE: it has the leaves ' || first || ' to ' || (after - 1)
+FROM chosen, bounds WHERE leaf_index < first OR leaf_index >= after
 ORDER BY level;

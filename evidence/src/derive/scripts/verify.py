@@ -167,11 +167,19 @@ def is_signature(key, message, signature):
     return (one[0] * two[2] - two[0] * one[2]) % P == 0 and (one[1] * two[2] - two[1] * one[2]) % P == 0
 
 
+def parse_vkey(vkey):
+    try:
+        name, key_id, key = vkey.split("+", 2)
+        key = base64.b64decode(key, validate=True)
+    except ValueError:
+        fail(f"--log {vkey!r} is no verifier key: its form is NAME+ID+KEY, as in the trust file's `log` line")
+    if len(key) != 33 or key[0] != 1 or sha256(name.encode(), b"\n", key)[:4].hex() != key_id:
+        fail(f"--log {vkey!r} is no Ed25519 verifier key: its id does not fit its name and key")
+    return name, key_id, key
+
+
 def check_signature(checkpoint, vkey):
-    name, key_id, key = vkey.split("+", 2)
-    key = base64.b64decode(key, validate=True)
-    if key[0] != 1 or sha256(name.encode(), b"\n", key)[:4].hex() != key_id:
-        fail("--log is no Ed25519 verifier key")
+    name, key_id, key = parse_vkey(vkey)
     text, signatures = checkpoint.rsplit("\n\n", 1)
     for line in signatures.splitlines():
         _, signer, value = line.split(" ")
@@ -189,6 +197,10 @@ def main():
     parser.add_argument("--log", metavar="VKEY", help="verifier key of the log, from outside the package")
     parser.add_argument("package", nargs="?", default=pathlib.Path(__file__).resolve().parents[2], type=pathlib.Path)
     options = parser.parse_args()
+    if options.log:
+        parse_vkey(options.log)
+    if not (options.package / "tagmanifest-sha256.txt").is_file():
+        fail(f"{options.package} is no package: it has no tagmanifest-sha256.txt")
     check_manifests(options.package)
     checkpoint = check_root(options.package)
     if options.log:

@@ -1,0 +1,163 @@
+//! Who reads entries here, and the record of it: reading evidence is itself evidence.
+//!
+//! A follower is not recorded: it is a node of this system, and records whom it answers itself.
+
+use std::net::{IpAddr, SocketAddr};
+
+use axum::extract::ConnectInfo;
+use axum::http::Extensions;
+use bytes::Bytes;
+use identity::{AuthError, BearerToken, Principal};
+use proto::Role;
+use proto::kind::Kind;
+use proto::v1::evidence_accessed::{Door, Result as Outcome};
+use proto::v1::{AuthenticationFailed, EvidenceAccessed, Slot};
+use serde::Serialize;
+use tonic::{Code, Status};
+
+use super::{Doors, status};
+use crate::own::Content;
+
+/// Roles that read entries for somebody, the strongest first.
+const PERSONAL: [Role; 4] = [Role::Admin, Role::Auditor, Role::Compliance, Role::Siem];
+
+/// A caller that may read entries.
+pub(super) struct Reader {
+    /// The strongest of its roles.
+    pub(super) role: Role,
+    principal: Principal,
+    client: Client,
+}
+
+/// Where the caller is. Its user agent would be foreign text that nobody has masked.
+#[derive(Clone, Serialize)]
+struct Client {
+    address: Option<IpAddr>,
+}
+
+/// What is read.
+#[derive(Clone, Copy)]
+pub(super) struct Reading {
+    pub(super) door: Door,
+    /// First entry.
+    pub(super) first_index: u64,
+    /// After the last; 0 for a stream, which has no end.
+    pub(super) end_index: u64,
+}
+
+impl Reader {
+    /// When its token ends, Unix seconds.
+    pub(super) fn expires_at(&self) -> u64 {
+        self.principal.expires_at
+    }
+
+    /// Whether it only follows: with another role beside it, it reads for itself.
+    fn is_node(&self) -> bool {
+        !PERSONAL.iter().any(|role| self.principal.roles.contains(role.as_str()))
+    }
+}
+
+impl Doors {
+    /// Knows the caller by its token and finds the role that may read; records whoever is turned away.
+    pub(super) async fn admit(
+        &self,
+        authorization: Option<&str>,
+        extensions: &Extensions,
+        reading: Reading,
+    ) -> Result<Reader, Status> {
+        let address = extensions.get::<ConnectInfo<SocketAddr>>().map(|info| info.0.ip());
+        let client = Client { address };
+        let known = match BearerToken::from_header(authorization) {
+            Ok(token) => self.readers.authenticate(token.as_str(), &self.audience).await,
+            Err(error) => Err(error),
+        };
+        let principal = match known {
+            Ok(principal) => principal,
+            Err(error) => return Err(self.unknown(&error, &client).await?),
+        };
+        let Some(role) = strongest(&principal) else {
+            let denied = accessed(reading, Outcome::Denied, None, self.published_size());
+            self.write_down(denied, Some(&principal), &client).await?;
+            return Err(role_missing(&principal));
+        };
+        Ok(Reader { role, principal, client })
+    }
+
+    /// Records an access; only then may it be answered.
+    pub(super) async fn record(
+        &self,
+        reader: &Reader,
+        reading: Reading,
+        result: Outcome,
+    ) -> Result<(), Status> {
+        if reader.is_node() {
+            return Ok(());
+        }
+        let kind = accessed(reading, result, Some(reader.role), self.published_size());
+        self.write_down(kind, Some(&reader.principal), &reader.client).await
+    }
+
+    async fn unknown(&self, error: &AuthError, client: &Client) -> Result<Status, Status> {
+        let kind = Kind::AuthenticationFailed(AuthenticationFailed {
+            server: "ledger".to_owned(),
+            reason: proto::names::authentication_failure(error.code()).into(),
+            http_status: u32::from(error.http_status()),
+        });
+        self.write_down(kind, None, client).await?;
+        let code = if error.is_retryable() { Code::Unavailable } else { Code::Unauthenticated };
+        Ok(status::status(code, error.code(), error.to_string()))
+    }
+
+    async fn write_down(
+        &self,
+        kind: Kind,
+        principal: Option<&Principal>,
+        client: &Client,
+    ) -> Result<(), Status> {
+        let mut contents: Vec<Content> = Vec::new();
+        if let Some(principal) = principal {
+            contents.push((Slot::Principal, json(principal)?));
+        }
+        contents.push((Slot::Client, json(client)?));
+        self.own.record(kind, contents).await.map_err(status::stopped)
+    }
+
+    fn published_size(&self) -> u64 {
+        self.published.borrow().checkpoint.size.0
+    }
+}
+
+fn accessed(reading: Reading, result: Outcome, role: Option<Role>, size: u64) -> Kind {
+    Kind::EvidenceAccessed(EvidenceAccessed {
+        door: reading.door.into(),
+        result: result.into(),
+        role: role.map(|role| role.as_str().to_owned()).unwrap_or_default(),
+        checkpoint_size: size,
+        first_index: reading.first_index,
+        end_index: reading.end_index,
+        output_digest: Bytes::new(),
+    })
+}
+
+fn strongest(principal: &Principal) -> Option<Role> {
+    let has = |role: &Role| principal.roles.contains(role.as_str());
+    std::iter::once(Role::Follower).chain(PERSONAL).find(has)
+}
+
+fn role_missing(principal: &Principal) -> Status {
+    let has = match principal.roles.len() {
+        0 => "none".to_owned(),
+        _ => principal.roles.iter().map(String::as_str).collect::<Vec<_>>().join(", "),
+    };
+    let message = format!(
+        "reading entries needs the role admin, auditor, compliance, siem or follower; the token has {has}"
+    );
+    status::status(Code::PermissionDenied, "role_missing", message)
+}
+
+fn json(value: &impl Serialize) -> Result<Bytes, Status> {
+    serde_json::to_vec(value).map(Bytes::from).map_err(|error| {
+        tracing::error!(%error, "an access cannot be written down");
+        status::status(Code::Internal, "access_not_recorded", "the access could not be recorded")
+    })
+}

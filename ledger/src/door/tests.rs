@@ -1,0 +1,139 @@
+//! The doors of a ledger that runs in this process, without a network in between.
+
+mod append;
+mod reading;
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use axum::extract::State;
+use axum::http::StatusCode;
+use identity::{IdentityConfig, MachineConfig, MachineKey};
+use proto::entry::Leaf;
+use proto::{decode_entry, kind::Kind};
+use tempfile::TempDir;
+use tlog::{LeafIndex, SigningKey};
+
+use super::{Doors, tiles};
+use crate::{Ledger, LedgerConfig, Options};
+
+const ORIGIN: &str = "log.example";
+const URL: &str = "http://127.0.0.1:7601";
+
+/// A ledger in a folder of its own.
+struct House {
+    dir: TempDir,
+    ledger: Ledger,
+}
+
+impl House {
+    /// Its recorder is called `r`; machines bear the name of their role.
+    async fn build(roles: &[&str]) -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        let config = LedgerConfig {
+            listen: "127.0.0.1:0".parse().unwrap(),
+            public_url: URL.into(),
+            data_dir: dir.path().join("ledger"),
+            log_key_file: write_key(dir.path(), "log.key", &key(ORIGIN, 1)),
+            recorder_key_file: write_key(dir.path(), "ledger.key", &key("ledger", 2)),
+            recorders: vec![recorder().verifying_key().to_string()],
+            identity: IdentityConfig {
+                machines: roles.iter().map(|role| machine_config(role)).collect(),
+                ..IdentityConfig::default()
+            },
+        };
+        let ledger = Ledger::start(config, Options::default()).await.unwrap();
+        Self { dir, ledger }
+    }
+
+    fn doors(&self) -> Doors {
+        self.ledger.doors.clone()
+    }
+
+    /// Everything that is stored, with the openings of each.
+    fn leaves(&self) -> Vec<(Leaf, Vec<proto::v1::Opening>)> {
+        let store = &self.ledger.doors.store;
+        let entries = store.entries(LeafIndex(0), 1_000, usize::MAX).unwrap();
+        let end = LeafIndex(entries.len() as u64);
+        let (openings, _) = store.openings(LeafIndex(0), end, usize::MAX).unwrap();
+        let of = |index: usize| {
+            openings.iter().filter(move |(at, _)| at.0 == index as u64).map(|(_, o)| o.clone())
+        };
+        let decode = |(index, entry): (usize, &bytes::Bytes)| {
+            (decode_entry(entry).unwrap(), of(index).collect())
+        };
+        entries.iter().enumerate().map(decode).collect()
+    }
+
+    fn kinds(&self) -> Vec<Kind> {
+        self.leaves().into_iter().filter_map(|(leaf, _)| leaf.event.kind).collect()
+    }
+}
+
+fn key(name: &str, seed: u8) -> SigningKey {
+    SigningKey::from_seed(name, [seed; 32]).unwrap()
+}
+
+fn recorder() -> SigningKey {
+    key("r", 3)
+}
+
+fn machine(role: &str) -> MachineKey {
+    MachineKey::new(role, &[9; 32])
+}
+
+fn machine_config(role: &str) -> MachineConfig {
+    let public_key = machine(role).vkey();
+    MachineConfig { name: role.into(), public_key, roles: vec![role.into()] }
+}
+
+fn write_key(dir: &Path, name: &str, key: &SigningKey) -> PathBuf {
+    let path = dir.join(name);
+    fs::write(&path, key.encode().to_string()).unwrap();
+    fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).unwrap();
+    path
+}
+
+async fn eventually(what: &str, mut holds: impl FnMut() -> bool) {
+    let deadline = Instant::now() + Duration::from_secs(20);
+    while !holds() {
+        assert!(Instant::now() < deadline, "not in time: {what}");
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_ledger_that_cannot_publish_is_not_ready_at_any_door() {
+    let house = House::build(&[]).await;
+    assert!(house.ledger.readiness().is_ok());
+    assert_eq!(tiles::readyz(State(house.doors())).await.status(), StatusCode::OK);
+    // Somebody else writes the checkpoint file.
+    fs::write(house.dir.path().join("ledger/checkpoint"), "another ledger's").unwrap();
+    let mark = Kind::RecorderStopped(proto::v1::RecorderStopped { drained: false });
+    house.doors().own.record(mark, Vec::new()).await.unwrap();
+    eventually("the failure is noticed", || house.ledger.readiness().is_err()).await;
+    let answer = tiles::readyz(State(house.doors())).await;
+    assert_eq!(answer.status(), StatusCode::SERVICE_UNAVAILABLE);
+    assert!(house.ledger.failed().await.contains("another ledger runs"));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn nothing_is_recorded_after_the_stop() {
+    let house = House::build(&[]).await;
+    let own = house.doors().own;
+    own.stop().await.unwrap();
+    let before = house.kinds().len();
+    assert!(matches!(
+        house.kinds()[before - 2..],
+        [Kind::RecorderStopped(_), Kind::RecorderSeal(_)]
+    ));
+    let late = Kind::RecorderStopped(proto::v1::RecorderStopped { drained: false });
+    assert!(own.record(late, Vec::new()).await.is_err());
+    // The task that seals ends without an error.
+    let running = house.doors().own.run("vkey".into());
+    assert!(tokio::time::timeout(Duration::from_secs(5), running).await.unwrap().is_ok());
+    assert_eq!(house.kinds().len(), before);
+    assert!(house.ledger.readiness().is_ok());
+}

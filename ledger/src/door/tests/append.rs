@@ -1,0 +1,149 @@
+//! Recorders by hand: what is acknowledged, and when.
+
+use bytes::Bytes;
+use futures_util::StreamExt;
+use proto::append::challenge_text;
+use proto::canonical::encode_event;
+use proto::ids::Id;
+use proto::kind::Kind;
+use proto::v1::append_request::Frame as Request;
+use proto::v1::append_response::Frame as Response;
+use proto::v1::{
+    Acknowledgement, Answer, AppendRequest, AppendResponse, Event, Events, NewEvent, Open,
+    RecorderStopped,
+};
+use proto::{ChainHead, event_hash};
+use tokio::sync::mpsc;
+use tokio_stream::wrappers::ReceiverStream;
+use tonic::Status;
+
+use super::{House, ORIGIN, recorder};
+use crate::door::{Reply, append};
+
+struct Stream {
+    epoch: Id,
+    frames: mpsc::Sender<Result<AppendRequest, Status>>,
+    answers: Reply<AppendResponse>,
+}
+
+impl Stream {
+    async fn open(house: &House, epoch: u8) -> Self {
+        let (frames, receiver) = mpsc::channel(16);
+        let answers = append::open(house.doors(), ReceiverStream::new(receiver));
+        let epoch = Id([epoch; 16]);
+        let mut stream = Self { epoch, frames, answers };
+        let key = recorder();
+        stream.send(Request::Open(Open { recorder_id: "r".into(), epoch: epoch.to_bytes() })).await;
+        let Response::Challenge(challenge) = stream.next().await.unwrap() else { panic!() };
+        let text = challenge_text(ORIGIN, "r", epoch, &challenge.nonce);
+        let signature = key.sign_bytes(text.as_bytes()).to_vec().into();
+        stream.send(Request::Answer(Answer { signature })).await;
+        assert!(matches!(stream.next().await.unwrap(), Response::Opened(_)));
+        stream
+    }
+
+    async fn send(&self, frame: Request) {
+        self.frames.send(Ok(AppendRequest { frame: Some(frame) })).await.unwrap();
+    }
+
+    async fn next(&mut self) -> Result<Response, String> {
+        match self.answers.next().await.unwrap() {
+            Ok(answer) => Ok(answer.frame.unwrap()),
+            Err(status) => {
+                let code = status.metadata().get("exhibit-code").unwrap();
+                Err(code.to_str().unwrap().to_owned())
+            }
+        }
+    }
+
+    async fn append(&self, events: &[&Bytes]) {
+        let new = |event: &&Bytes| NewEvent { event: (*event).clone(), openings: Vec::new() };
+        self.send(Request::Events(Events { events: events.iter().map(new).collect() })).await;
+    }
+
+    async fn acknowledged(&mut self) -> Result<Vec<Acknowledgement>, String> {
+        match self.next().await? {
+            Response::Acknowledged(acknowledged) => Ok(acknowledged.events),
+            other => panic!("{other:?}"),
+        }
+    }
+
+    /// The event after `before`, and the head that it makes.
+    fn event(&self, before: Option<&ChainHead>) -> (Bytes, ChainHead) {
+        let recorder = proto::chain::next(before, "r", &self.epoch.0);
+        let sequence = recorder.sequence;
+        let event = encode_event(&Event {
+            event_id: Bytes::from_static(&[1; 16]),
+            occurred_at_ns: 1,
+            recorder: Some(recorder),
+            kind: Some(Kind::RecorderStopped(RecorderStopped { drained: true })),
+            ..Event::default()
+        })
+        .unwrap();
+        let head = ChainHead { sequence, hash: event_hash(&event) };
+        (event, head)
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_event_sent_twice_in_a_frame_is_acknowledged_once_it_is_durable() {
+    let house = House::build(&[]).await;
+    let mut stream = Stream::open(&house, 1).await;
+    let (event, head) = stream.event(None);
+    let (second, _) = stream.event(Some(&head));
+    stream.append(&[&event, &event, &second]).await;
+    let mut told = Vec::new();
+    while told.len() < 3 {
+        told.extend(stream.acknowledged().await.unwrap());
+    }
+    let sequences: Vec<u64> = told.iter().map(|told| told.sequence).collect();
+    assert_eq!(sequences, [0, 0, 1]);
+    // First where it stands, then that it was there already.
+    let known: Vec<bool> = told.iter().map(|told| !told.leaf_hash.is_empty()).collect();
+    assert_eq!(known, [true, false, true]);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_cannot_be_compared_is_not_acknowledged() {
+    let house = House::build(&[]).await;
+    let mut stream = Stream::open(&house, 1).await;
+    let (first, head) = stream.event(None);
+    let (second, head) = stream.event(Some(&head));
+    stream.append(&[&first, &second]).await;
+    assert_eq!(stream.acknowledged().await.unwrap().len(), 2);
+    // Another event under the number of one below the head.
+    let mut forged = proto::decode_event(&first).unwrap();
+    forged.occurred_at_ns = 2;
+    let forged = encode_event(&forged).unwrap();
+    stream.append(&[&forged]).await;
+    assert_eq!(stream.acknowledged().await.unwrap_err(), "event_below_head");
+    // The head itself is known.
+    drop(stream);
+    let before = house.leaves().len();
+    let mut stream = Stream::open(&house, 1).await;
+    stream.append(&[&second]).await;
+    let told = stream.acknowledged().await.unwrap();
+    assert_eq!((told[0].sequence, told[0].leaf_hash.len()), (head.sequence, 0));
+    assert_eq!(house.leaves().len(), before);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_fork_of_one_epoch_ends_the_streams_of_the_others() {
+    let house = House::build(&[]).await;
+    let mut other = Stream::open(&house, 1).await;
+    let (first, head) = other.event(None);
+    other.append(&[&first]).await;
+    assert_eq!(other.acknowledged().await.unwrap().len(), 1);
+
+    let mut forking = Stream::open(&house, 2).await;
+    let forged = ChainHead { sequence: 0, hash: [9; 32] };
+    let (fork, _) = forking.event(Some(&forged));
+    forking.append(&[&fork]).await;
+    assert_eq!(forking.acknowledged().await.unwrap_err(), "recorder_fork");
+
+    let before = house.leaves().len();
+    let (second, _) = other.event(Some(&head));
+    other.append(&[&second]).await;
+    assert_eq!(other.acknowledged().await.unwrap_err(), "recorder_suspended");
+    assert_eq!(house.leaves().len(), before);
+}
