@@ -52,7 +52,7 @@ pub struct Limits {
     /// Size that one SQL answer may have in memory, in MiB.
     #[schemars(range(min = 1, max = 4096))]
     pub sql_max_result_mib: u64,
-    /// Memory that one SQL query may use for joins, sorts and aggregates, in MiB.
+    /// Memory that one SQL query may use for joins, sorts and aggregates, in MiB; functions may hold as much again.
     #[schemars(range(min = 1, max = 65536))]
     pub sql_memory_mib: u64,
     /// Disk that one SQL query may use when its memory is full, in MiB; 0 for none.

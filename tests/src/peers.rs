@@ -86,7 +86,9 @@ fn found<T>(what: &str, installed: &Path, offline: &Path, peers: T) -> Result<Op
         bail!("the {what} are not installed: run `make peers`");
     }
     if std::env::var_os("EXHIBIT_OFFLINE").is_none() {
-        bail!("there was no network to install the {what} over: set EXHIBIT_OFFLINE=1 to go without");
+        bail!(
+            "there was no network to install the {what} over: set EXHIBIT_OFFLINE=1 to go without"
+        );
     }
     let test = std::thread::current();
     let line = format!(

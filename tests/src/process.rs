@@ -97,14 +97,23 @@ impl Process {
         Ok(())
     }
 
+    /// Sends it a signal, such as `STOP`.
+    ///
+    /// # Errors
+    /// When the system refuses.
+    pub fn signal(&self, signal: &str) -> Result<()> {
+        let (signal, pid) = (format!("-{signal}"), self.child.id().to_string());
+        let told = Command::new("kill").args([&signal, &pid]).status().context("kill")?;
+        anyhow::ensure!(told.success(), "kill {signal} {pid}: {told}");
+        Ok(())
+    }
+
     /// Asks it to stop, as a service manager does, and waits until it has.
     ///
     /// # Errors
     /// When it does not end in time, or badly.
     pub async fn stop(mut self) -> Result<()> {
-        let pid = self.child.id().to_string();
-        let told = Command::new("kill").args(["-TERM", &pid]).status().context("kill -TERM")?;
-        anyhow::ensure!(told.success(), "kill -TERM {pid}: {told}");
+        self.signal("TERM")?;
         let what = format!("{} stops", self.name);
         let status = until(&what, Duration::from_secs(30), || {
             let ended = self.ended();

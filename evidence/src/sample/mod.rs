@@ -12,7 +12,7 @@ mod tree;
 use std::path::{Path, PathBuf};
 
 use sha2::{Digest as _, Sha256};
-use verifier::layout::bag::{Bag, BagInfo, TAG_MANIFEST};
+use verifier::layout::bag::{BAGIT, Bag, BagInfo, TAG_MANIFEST};
 use verifier::{Package, PackageError, read_material};
 
 pub use check::{SampleCheck, check_sample};
@@ -126,12 +126,12 @@ pub fn sample(
     Ok(Sampled { path: out.to_owned(), population: made.population, leaves: made.leaves })
 }
 
-/// Would files at `out` be files of the folder `package`?
+/// Would files at `out` be files of the bag folder `package`?
 fn is_inside(out: &Path, package: &Path) -> bool {
     let Ok(package) = package.canonicalize() else { return false };
     let out = std::path::absolute(out).unwrap_or_else(|_| out.to_owned());
     let place = out.ancestors().find_map(|place| place.canonicalize().ok());
-    package.is_dir() && place.is_some_and(|place| place.starts_with(&package))
+    package.join(BAGIT).is_file() && place.is_some_and(|place| place.starts_with(&package))
 }
 
 /// A sample in memory.

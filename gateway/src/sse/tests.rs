@@ -143,10 +143,14 @@ fn stream() -> impl Strategy<Value = Vec<u8>> {
     prop::collection::vec(part, 0..24).prop_map(|parts| parts.concat())
 }
 
-/// What a stream says, however it is cut: the data and id of its events.
+/// What a stream says, however it is cut: the data of its events, and the ids that are text, as others are withheld.
 fn said((pieces, rest): &(Vec<Piece>, Option<Piece>)) -> Vec<(Option<Bytes>, Option<Bytes>)> {
-    let events = pieces.iter().chain(rest).map(|piece| (piece.data.clone(), piece.id.clone()));
+    let events = pieces.iter().chain(rest).map(|piece| (piece.data.clone(), text_id(piece)));
     events.filter(|event| *event != (None, None)).collect()
+}
+
+fn text_id(piece: &Piece) -> Option<Bytes> {
+    piece.id.clone().filter(|id| std::str::from_utf8(id).is_ok())
 }
 
 /// The oracle: the whole stream at once, line by line, as the specification tells it.
@@ -223,7 +227,7 @@ proptest! {
         for piece in pieces.iter().filter(|piece| piece.data.is_some()) {
             let replaced = Piece::read(&piece.written(data.as_bytes(), |_| true));
             prop_assert_eq!(replaced.data.as_deref(), Some(data.as_bytes()));
-            prop_assert_eq!(&replaced.id, &piece.id);
+            prop_assert_eq!(replaced.id, text_id(piece));
         }
     }
 }

@@ -81,7 +81,9 @@ fn recorder() -> SigningKey {
 }
 
 fn machine(role: &str) -> MachineKey {
-    MachineKey::new(role, &[9; 32])
+    let mut seed = [9; 32];
+    seed[..role.len()].copy_from_slice(role.as_bytes());
+    MachineKey::new(role, &seed)
 }
 
 fn machine_config(role: &str) -> MachineConfig {
@@ -91,7 +93,7 @@ fn machine_config(role: &str) -> MachineConfig {
 
 fn write_key(dir: &Path, name: &str, key: &SigningKey) -> PathBuf {
     let path = dir.join(name);
-    fs::write(&path, key.encode().to_string()).unwrap();
+    fs::write(&path, &*key.encode()).unwrap();
     fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).unwrap();
     path
 }

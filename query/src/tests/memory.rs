@@ -17,9 +17,7 @@ fn hungry() -> Vec<String> {
         (0..times).fold(from.to_owned(), |inner, _| call(inner))
     };
     let tenfold = |inner: String| format!("replace({inner}, 'a', 'aaaaaaaaaa')");
-    let doubled = |inner: String| format!("concat({inner}, {inner})");
     let hex = |inner: String| format!("encode({inner}, 'hex')");
-    let listed = |inner: String| format!("make_array({inner}, {inner}, {inner}, {inner})");
     let number = "CAST(value AS TEXT)";
     let series = "FROM generate_series(1, 5000)";
     let doubling = |how: &str| {
@@ -30,29 +28,27 @@ fn hungry() -> Vec<String> {
         )
     };
     let columns = |of: &str| {
-        let columns = (0..900).map(|n| format!("s AS c{n}")).collect::<Vec<_>>().join(", ");
-        format!("WITH t AS (SELECT '{of}' AS s {series}) SELECT {columns} FROM t")
+        let columns = (0..900).map(|n| format!("s || {n} AS c{n}")).collect::<Vec<_>>().join(", ");
+        format!("WITH t AS (SELECT '{of}' AS s, value {series}) SELECT {columns} FROM t")
     };
     let long = "x".repeat(30_000);
     vec![
         format!("SELECT length({})", nested(9, "'a'", &tenfold)),
-        format!("SELECT length({}) {series}", nested(8, "replace(md5('x'), '9', 'a')", &tenfold)),
         format!(
             "SELECT length({}) {series}",
-            nested(8, &format!("concat('a', {number})"), &tenfold)
+            nested(7, &format!("concat('a', {number})"), &tenfold)
         ),
-        format!("SELECT length({}) {series}", nested(10, number, &doubled)),
         format!("SELECT length({}) {series}", nested(16, &format!("md5({number})"), &hex)),
-        format!("SELECT length(CAST({} AS TEXT)) {series}", nested(5, number, &listed)),
         doubling("s || s"),
+        doubling("concat(s, s)"),
         doubling("concat_ws('-', s, s)"),
         doubling("overlay(s placing s from length(s))"),
+        doubling("array_to_string(make_array(s, s), '')"),
         doubling("array_to_string(string_to_array(s, NULL), s)"),
         doubling("regexp_replace(s, '.', '\\0\\0\\0\\0', 'g')"),
-        format!("SELECT translate(upper('{long}'), 'X', 'y') || {number} {series}"),
         columns(&long),
         format!(
-            "SELECT DISTINCT CASE WHEN value > 0 THEN '{long}{long}' ELSE {number} END {series}"
+            "SELECT CASE WHEN value > 0 THEN '{long}' END || CASE WHEN value > 1 THEN '{long}' END {series}"
         ),
         format!("SELECT length(string_agg(md5({number}), '')) FROM generate_series(1, 10000000)"),
     ]

@@ -8,6 +8,7 @@ mod demo;
 mod feed;
 mod guarded;
 mod kill9;
+mod large;
 mod log;
 mod mcp_sdk;
 mod package;

@@ -8,7 +8,7 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::json;
 use sha2::{Digest, Sha256};
-use tests::binary::{Ran, Tool};
+use tests::binary::{Ran, Tool, exhibit};
 use tests::peers::Python;
 use tests::system::{Shape, System};
 
@@ -55,9 +55,24 @@ fn a_package_verifies_with_our_tool_and_with_stock_tools() -> Result<()> {
         );
         let inclusion = duckdb("inclusion.sql").succeed().await?.json()?;
         ensure!(inclusion.is_object(), "{inclusion}");
+        // The lists, made again by DuckDB from the package's own tables and queries.
+        let lists = Tool::new(python.program("python"))
+            .args([python.path("duckdb_lists.py")])
+            .within(&package);
+        let rows = lists.succeed().await?.json()?;
+        for (list, count) in [("CC6.1/population", 5), ("CC7.2/exceptions", 2)] {
+            ensure!(rows[list].as_u64() >= Some(count), "{list} in {rows}");
+        }
+        let far = [script.as_os_str(), "data/verify/inclusion.sql".as_ref(), "99999".as_ref()];
+        let far = Tool::new(python.program("python")).args(far).within(&package);
+        let far = far.succeed().await?.json()?;
+        let verdict = far["verdict"].as_str().unwrap_or_default();
+        ensure!(verdict.starts_with("NOT IN THIS PACKAGE"), "{far}");
         let script = |args: &[&str]| {
             Tool::new("python3").args(["data/verify/verify.py"]).args(args).within(&package)
         };
+        let bad = script(&["--log", "bad"]).run().await?.ended(1)?;
+        ensure!(bad.stdout.contains("FAIL --log 'bad'") && bad.stderr.is_empty(), "{bad:?}");
         script(&["--log", system.vkey("log")]).succeed().await?;
         let wrong = script(&["--log", system.vkey("packages")]).run().await?;
         ensure!(wrong.code != 0, "verify.py accepts another log's key");
@@ -71,6 +86,64 @@ fn a_package_verifies_with_our_tool_and_with_stock_tools() -> Result<()> {
         ensure!(script(&[]).run().await?.code != 0, "verify.py accepts a changed file");
         Ok(())
     })
+}
+
+#[test]
+fn the_commands_of_the_readme_work_as_they_stand() -> Result<()> {
+    tests::run(async {
+        let (Some(guarded), Some(python)) = (worked().await?, Python::find()?) else {
+            return Ok(());
+        };
+        let system = &guarded.system;
+        let package = export(&guarded, "package").await?;
+        std::fs::copy(system.path("trust"), system.path("trust.txt"))?;
+        let programs = programs(system, &python)?;
+        let readme = std::fs::read_to_string(package.join("data/README.md"))?;
+        let shell = |commands: &str| {
+            let path = std::env::var("PATH").unwrap_or_default();
+            Tool::new("bash")
+                .args(["-euo", "pipefail", "-c", commands])
+                .env("PATH", format!("{}:{path}", programs.display()))
+                .within(&package)
+        };
+        let blocks: Vec<&str> =
+            readme.split("```sh\n").skip(1).filter_map(|rest| rest.split("```").next()).collect();
+        ensure!(blocks.len() == 3, "{} blocks of commands in {readme}", blocks.len());
+        for block in blocks {
+            shell(&block.replace("<nonce>", "4711")).succeed().await?;
+        }
+        verify(system, &package).await?.ended(0)?;
+        let printed = shell("exhibit verify --print-allowed-signers --trust ../trust.txt");
+        let printed = printed.succeed().await?.stdout;
+        let written = std::fs::read_to_string(system.path("allowed_signers"))?;
+        ensure!(printed == written, "{printed} is not {written}");
+        // A trust file with another signer: the first command stops the reader.
+        let other = std::fs::read_to_string(system.path("trust"))?
+            .replace(system.vkey("packages"), system.vkey("gateway"));
+        std::fs::write(system.path("trust.txt"), other)?;
+        let first = readme.split("```sh\n").nth(1).and_then(|rest| rest.split("```").next());
+        let stopped = shell(first.unwrap_or_default()).run().await?;
+        ensure!(stopped.code != 0, "the README's comparison accepts another key");
+        Ok(())
+    })
+}
+
+/// A folder with the programs that the README names: ours, and those of the venv. DuckDB's own command is no PyPI
+/// package, so it is one line of Python here.
+fn programs(system: &System, python: &Python) -> Result<PathBuf> {
+    use std::os::unix::fs::{PermissionsExt, symlink};
+    let folder = system.path("programs");
+    std::fs::create_dir(&folder)?;
+    symlink(exhibit()?, folder.join("exhibit"))?;
+    symlink(python.program("bagit.py"), folder.join("bagit.py"))?;
+    let duckdb = format!(
+        "#!{}\nimport sys, duckdb\nprint(duckdb.connect().execute(sys.stdin.read()).fetchall())\n",
+        python.program("python").display()
+    );
+    let path = folder.join("duckdb");
+    std::fs::write(&path, duckdb)?;
+    std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o755))?;
+    Ok(folder)
 }
 
 #[test]
@@ -175,6 +248,20 @@ fn a_zip_verifies_and_a_sample_is_drawn_from_it() -> Result<()> {
         ensure!(again["leaves"] == drawn["leaves"], "the same nonce draws {again}, not {drawn}");
         let manifest = system.path("sample/manifest-sha256.txt");
         ensure!(manifest.exists(), "a sample is a bag");
+        let args = ["verify", "sample", "--trust", "trust"];
+        let alone = Tool::exhibit(args)?.within(system.dir()).run().await?.ended(2)?;
+        ensure!(alone.stderr.contains("no package but a sample"), "{}", alone.stderr);
+        let of = ["--json", "verify", "sample", "--of", "package.zip", "--trust", "trust"];
+        let compared = || Ok::<_, anyhow::Error>(Tool::exhibit(of)?.within(system.dir()));
+        let same = compared()?.succeed().await?.json()?;
+        ensure!(same["ok"] == true && same["sample"]["size"] == 3, "{same}");
+        let leaf = leaves[0].as_u64().context("a leaf index")?;
+        let item = system.path(&format!("sample/data/items/{leaf}/call.json"));
+        let kept = std::fs::read(&item)?;
+        flip(&item)?;
+        let other = compared()?.run().await?.ended(1)?.json()?;
+        ensure!(other["ok"] == false && other["sample"]["wrong"][0].is_string(), "{other}");
+        std::fs::write(&item, kept)?;
         let proofs = files(&system.path("sample"))?.into_iter();
         let proofs =
             proofs.filter(|path| path.extension().is_some_and(|end| end == "tlog-proof")).count();
