@@ -181,6 +181,9 @@ async fn end(stop: CancellationToken, serving: JoinHandle<()>) {
 fn ledger_failure(error: ledger::StartError) -> Failure {
     match error {
         ledger::StartError::Config(_) => Failure::unusable("config", error),
+        ledger::StartError::Store(ledger::store::StoreError::InUse { .. }) => {
+            Failure::unusable("ledger_running", error)
+        }
         ledger::StartError::Behind { .. } => Failure::failed("store_behind", error),
         ledger::StartError::Contradicts { .. } => Failure::failed("store_contradicts", error),
         ledger::StartError::NoCheckpoint { .. } => Failure::failed("checkpoint_missing", error),

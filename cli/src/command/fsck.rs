@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use clap::Args;
 use indicatif::{ProgressBar, ProgressStyle};
+use ledger::store::StoreError;
 use tlog::VerifyingKey;
 
 use crate::failure::Failure;
@@ -42,7 +43,10 @@ impl Fsck {
             bar.set_length(all);
             bar.set_position(done);
         })
-        .map_err(|error| Failure::failed("store", error))?;
+        .map_err(|error| match error {
+            StoreError::InUse { .. } => Failure::unusable("ledger_running", error),
+            _ => Failure::failed("store", error),
+        })?;
         let seconds = bar.elapsed().as_secs_f64();
         bar.finish_and_clear();
         if json {

@@ -111,6 +111,15 @@ async fn a_ledger_that_cannot_publish_is_not_ready_at_any_door() {
     let house = House::build(&[]).await;
     assert!(house.ledger.readiness().is_ok());
     assert_eq!(tiles::readyz(State(house.doors())).await.status(), StatusCode::OK);
+    // Not while the start is still being published, which would write over it.
+    let is_quiet = || {
+        let size = house.doors().published.borrow().checkpoint.size.0;
+        let leaves = house.leaves();
+        let is_sealed =
+            |(leaf, _): &(Leaf, _)| matches!(leaf.event.kind, Some(Kind::RecorderSeal(_)));
+        size == leaves.len() as u64 && leaves.iter().any(is_sealed)
+    };
+    eventually("the start is published", is_quiet).await;
     // Somebody else writes the checkpoint file.
     fs::write(house.dir.path().join("ledger/checkpoint"), "another ledger's").unwrap();
     let mark = Kind::RecorderStopped(proto::v1::RecorderStopped { drained: false });

@@ -206,7 +206,10 @@ fn replaced(arguments: &[ColumnarValue], rows: usize) -> u64 {
     let Some([texts, from, to]) = texts.as_deref() else { return u64::MAX };
     let bytes = (0..rows).map(|row| match (texts.at(row), from.at(row), to.at(row)) {
         (Some(text), Some(from), Some(to)) => {
-            let places = text.matches(from).count() as u64;
+            let places = match from.as_bytes() {
+                [byte] => text.bytes().filter(|other| other == byte).count(),
+                _ => text.matches(from).count(),
+            } as u64;
             let gone = places.saturating_mul(from.len() as u64);
             (text.len() as u64 - gone).saturating_add(places.saturating_mul(to.len() as u64))
         }

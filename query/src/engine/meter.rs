@@ -37,6 +37,8 @@ struct Inner {
 struct Held {
     arrays: Vec<(Weak<dyn Array>, u64)>,
     bytes: u64,
+    /// Once refused, always: the optimizer tries again what it could not compute.
+    refused: Option<String>,
 }
 
 impl Meter {
@@ -75,6 +77,9 @@ impl Meter {
     }
 
     fn check(&self, held: &mut Held, function: &str, bytes: u64) -> Result<()> {
+        if let Some(refused) = &held.refused {
+            return Err(DataFusionError::ResourcesExhausted(refused.clone()));
+        }
         let limit = self.0.limit_bytes;
         if held.bytes.saturating_add(bytes) > limit {
             held.arrays.retain(|(array, _)| array.strong_count() > 0);
@@ -83,10 +88,12 @@ impl Meter {
         if held.bytes.saturating_add(bytes) <= limit {
             return Ok(());
         }
-        let held = held.bytes;
-        Err(DataFusionError::ResourcesExhausted(format!(
-            "{function} may make {bytes} bytes of a batch, functions hold {held} already, and may hold {limit}"
-        )))
+        let refused = format!(
+            "{function} may make {bytes} bytes of a batch, functions hold {} already, and may hold {limit}",
+            held.bytes
+        );
+        held.refused = Some(refused.clone());
+        Err(DataFusionError::ResourcesExhausted(refused))
     }
 }
 

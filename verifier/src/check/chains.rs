@@ -26,13 +26,14 @@ type Chains<'d> = BTreeMap<EpochKey, Vec<Link<'d>>>;
 /// Within the range each epoch is gapless, every event names the one before, and restarts lose nothing.
 pub(super) fn check_chains(case: &Case<'_>) -> Checked {
     let chains = chains(case)?;
+    let is_whole = need(&case.opened.proof, "the range proof")?.start == 0;
     let (mut cut_before, mut cut_after, mut links) = (0, 0, 0);
     for (key, chain) in &chains {
         for pair in chain.windows(2) {
             follows(key, &pair[0], &pair[1])?;
         }
         for link in chain {
-            restart(&chains, key, link)?;
+            restart(&chains, key, link, is_whole)?;
         }
         let within: Vec<&Link<'_>> = chain.iter().filter(|link| link.in_range).collect();
         let Some(first) = within.first() else { continue };
@@ -214,8 +215,14 @@ fn follows((id, _): &EpochKey, before: &Link<'_>, after: &Link<'_>) -> Result<()
     Ok(())
 }
 
-/// A start is the first event of its epoch, and continues the epoch before.
-fn restart(chains: &Chains<'_>, (id, _): &EpochKey, link: &Link<'_>) -> Result<(), Stop> {
+/// A start is the first event of its epoch, and continues the epoch before, which must be there when the range begins
+/// with the log.
+fn restart(
+    chains: &Chains<'_>,
+    (id, _): &EpochKey,
+    link: &Link<'_>,
+    is_whole: bool,
+) -> Result<(), Stop> {
     let at = || format!("leaf {}", link.decoded.index);
     let Some(Kind::RecorderStarted(started)) = &link.decoded.leaf.event.kind else {
         if link.sequence == 0 {
@@ -228,7 +235,13 @@ fn restart(chains: &Chains<'_>, (id, _): &EpochKey, link: &Link<'_>) -> Result<(
         return Err(fail_at("chains.start", at(), "RecorderStarted inside an epoch"));
     }
     let Some(epoch) = Id::from_slice(&started.previous_epoch) else { return Ok(()) };
-    let Some(previous) = chains.get(&(id.clone(), epoch)) else { return Ok(()) };
+    let Some(previous) = chains.get(&(id.clone(), epoch)) else {
+        if is_whole {
+            let detail = format!("{id} continues an epoch of which the log has nothing");
+            return Err(fail_at("chains.restart", at(), detail));
+        }
+        return Ok(());
+    };
     let named = previous.iter().find(|link| link.sequence == started.previous_sequence);
     if named.is_some_and(|named| named.hash[..] != started.previous_hash[..]) {
         let detail = format!("{id} remembers another event as the last of its epoch before");

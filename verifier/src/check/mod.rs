@@ -123,22 +123,32 @@ pub fn verify_opened(
     run.note("residue", false, checked.and_then(|known| residue::check(&case, known)));
 
     run.announce("Derived files made again");
-    let found = derived::check(&case, options.rederive, &altered);
-    run.note("derived", true, found.checked);
-    run.remarks.extend(found.remarks);
+    // Queries and mapping are input of the SQL engine: only when somebody of the trust file signed them.
+    if run.passed("signature") {
+        let found = derived::check(&case, options.rederive, &altered);
+        run.note("derived", true, found.checked);
+        run.remarks.extend(found.remarks);
+    } else {
+        let reason = "queries of a package that nobody trusted has signed are not run".to_owned();
+        run.note("derived", true, Err(Stop::NotChecked(reason)));
+    }
     Report { subject: subject(&opened), checks: run.checks, remarks: run.remarks }
 }
 
-/// The material of a package, for those who build on it. Check it with [`verify`] first.
+/// The material of a package whose files are as its manifests say, for those who build on it. Whose package it is tells
+/// only [`verify`].
 ///
 /// # Errors
 /// Why a part cannot be read.
 pub fn read_material(package: &Package) -> Result<Material, String> {
-    let opened = Opened::read(package, &std::collections::BTreeSet::new());
     let first = |stop: &Stop| match stop {
         Stop::Fail(failure) => format!("{} [{}]", failure.detail, failure.code),
         Stop::NotChecked(reason) => reason.clone(),
     };
+    if let Err(stop) = bag::check(package).checked {
+        return Err(first(&stop));
+    }
+    let opened = Opened::read(package, &std::collections::BTreeSet::new());
     let stops = [
         opened.parameters.as_ref().err(),
         opened.mapping.as_ref().err(),
@@ -170,6 +180,12 @@ impl Run<'_> {
         (self.progress)(title);
         let outcome = Outcome::NotChecked { reason: String::new() };
         self.checks.push(Check { id: "", title, required: true, outcome });
+    }
+
+    fn passed(&self, id: &str) -> bool {
+        let passed =
+            |check: &Check| check.id == id && matches!(check.outcome, Outcome::Pass { .. });
+        self.checks.iter().any(passed)
     }
 
     fn note(&mut self, id: &'static str, required: bool, checked: Checked) {

@@ -14,6 +14,8 @@ pub(super) fn event(row: &Row, accessed: &EvidenceAccessed, known: &Known) -> Ma
         Ok(Door::Sql) => "exhibit.sql",
         Ok(Door::Feed) => "exhibit.feed",
         Ok(Door::Export) => "exhibit.export",
+        Ok(Door::Subscribe) => "exhibit.subscribe",
+        Ok(Door::Tiles) => "exhibit.tiles",
         _ => "exhibit.unknown",
     };
     let api = json!({"operation": operation, "request": {"uid": request_uid(&row.leaf.event)},
