@@ -14,7 +14,6 @@
 mod worker;
 
 use std::sync::Arc;
-use std::thread;
 
 use bytes::Bytes;
 use proto::v1::{Event, Opening};
@@ -119,9 +118,8 @@ impl Sequencer {
                 fatal_tx.send_replace(Some(fatal));
             }
         };
-        thread::Builder::new().name("sequencer".into()).spawn(run).map_err(|error| {
-            fatal(StoreError::Engine { path: "a new thread".into(), reason: error.to_string() })
-        })?;
+        // A thread that the runtime waits for at its end: RocksDB must be closed before the process exits.
+        tokio::task::spawn_blocking(run);
         let budget = Arc::new(Semaphore::new(BUDGET_KIB));
         Ok((Self { queue, budget, head: head_rx, fatal: fatal_rx }, reader))
     }
