@@ -38,8 +38,9 @@ when { context.facts.sql.contains("drop_database") };
 
         // Everything that was admitted and recorded verifies, and none of it holds a value.
         let ada = issuer.token("ada", &system.query()).await?;
-        let open = "SELECT count(*) FROM exchanges WHERE is_open";
-        system.rows(&ada, open, |rows| rows == [json!([0])]).await?;
+        client.request("tools/list", &json!({})).await?;
+        let last = "SELECT count(*) FROM exchanges WHERE method = 'tools/list' AND NOT is_open";
+        system.rows(&ada, last, |rows| rows == [json!([2])]).await?;
         let period =
             system.sql(&ada, "SELECT min(recorded_at), max(recorded_at) FROM events").await?;
         let time =
