@@ -12,6 +12,9 @@ use std::pin::Pin;
 use std::sync::Arc;
 
 use axum::Router;
+use axum::http::header::CONTENT_TYPE;
+use axum::http::{HeaderValue, StatusCode};
+use axum::response::IntoResponse;
 use futures_util::Stream;
 use proto::v1::ledger_server::{Ledger as LedgerService, LedgerServer};
 use proto::v1::{AppendRequest, AppendResponse, SubscribeRequest, SubscribeResponse};
@@ -51,8 +54,20 @@ impl Doors {
         let service = LedgerServer::new(self.clone())
             .max_decoding_message_size(MAX_GRPC_BYTES)
             .max_encoding_message_size(MAX_GRPC_BYTES);
-        tonic::service::Routes::new(service).prepare().into_axum_router().merge(tiles::router(self))
+        let grpc = tonic::service::Routes::new(service).prepare().into_axum_router();
+        grpc.merge(tiles::router(self)).fallback(unknown)
     }
+}
+
+/// What is not there: told in the language of the asker, so that a probe of a wrong path does not look healthy.
+async fn unknown(request: axum::extract::Request) -> axum::response::Response {
+    let is_grpc = |value: &HeaderValue| value.as_bytes().starts_with(b"application/grpc");
+    if request.headers().get(CONTENT_TYPE).is_some_and(is_grpc) {
+        return Status::unimplemented("the ledger has no such method").into_http();
+    }
+    let message = "nothing is here: see /checkpoint, /tile/…, /healthz, /readyz and /metrics";
+    let body = serde_json::json!({ "code": "not_found", "message": message });
+    (StatusCode::NOT_FOUND, axum::Json(body)).into_response()
 }
 
 type Reply<T> = Pin<Box<dyn Stream<Item = Result<T, Status>> + Send>>;

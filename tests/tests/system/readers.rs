@@ -60,6 +60,20 @@ fn a_role_reads_what_it_may_see_of_each_entry() -> Result<()> {
 }
 
 #[test]
+fn a_wrong_path_is_told() -> Result<()> {
+    tests::run(async {
+        let system = ledger(&[]).await?;
+        for path in ["health", "v1/", "metrics2"] {
+            let answer = reqwest::get(format!("{}/{path}", system.ledger())).await?;
+            ensure!(answer.status() == 404, "{path}: {}", answer.status());
+            let told: serde_json::Value = answer.json().await?;
+            ensure!(told["code"] == "not_found", "{path}: {told}");
+        }
+        Ok(())
+    })
+}
+
+#[test]
 fn an_acknowledged_event_is_published_within_a_second() -> Result<()> {
     tests::run(async {
         let system = ledger(&[]).await?;
