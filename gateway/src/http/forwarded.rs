@@ -135,14 +135,8 @@ fn is_traceparent(headers: &HeaderMap) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::http::headers::tests::map;
     use bytes::Bytes;
-
-    fn map(pairs: &[(&'static str, &'static str)]) -> HeaderMap {
-        pairs
-            .iter()
-            .map(|(name, value)| (HeaderName::from_static(name), HeaderValue::from_static(value)))
-            .collect()
-    }
 
     fn lines(headers: &HeaderMap) -> Vec<String> {
         let line = |(name, value): (&HeaderName, &HeaderValue)| {

@@ -64,10 +64,11 @@ pub(crate) fn trace_id(headers: &HeaderMap) -> Option<Id> {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use super::*;
 
-    fn map(pairs: &[(&'static str, &'static str)]) -> HeaderMap {
+    /// Headers for tests, here and of those that read and write them.
+    pub(crate) fn map(pairs: &[(&'static str, &'static str)]) -> HeaderMap {
         pairs
             .iter()
             .map(|(name, value)| (HeaderName::from_static(name), HeaderValue::from_static(value)))
