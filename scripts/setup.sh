@@ -8,6 +8,7 @@ need() { # need COMMAND-OR-FILE PACKAGE
 }
 need cc build-essential
 need c++ build-essential
+need clang++ clang
 need git git
 need curl curl
 need ssh-keygen openssh-client

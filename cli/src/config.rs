@@ -81,10 +81,13 @@ impl Config {
                 &mut ledger.log_key_file,
                 &mut ledger.recorder_key_file,
             ]);
+            paths.extend(&mut ledger.checkpoint_file);
         }
         if let Some(gateway) = &mut self.gateway {
             paths.extend([&mut gateway.recorder_key_file, &mut gateway.policy_dir]);
-            paths.extend(&mut gateway.detectors_file);
+            paths.extend(
+                [&mut gateway.checkpoint_file, &mut gateway.detectors_file].into_iter().flatten(),
+            );
             for server in gateway.servers.values_mut() {
                 paths.extend(server.headers.values_mut().filter_map(|header| header.file.as_mut()));
             }

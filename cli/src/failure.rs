@@ -56,7 +56,9 @@ impl Failure {
                 });
                 say!("{error}");
             }
-            eprintln!("exhibit: {}", self.message);
+            // Part of it may be a service's own words.
+            let lines: Vec<_> = self.message.lines().map(proto::terminal::shown).collect();
+            eprintln!("exhibit: {}", lines.join("\n"));
         }
         ExitCode::from(self.exit as u8)
     }

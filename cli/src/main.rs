@@ -14,9 +14,13 @@ use std::process::ExitCode;
 use clap::Parser;
 
 use command::Exhibit;
+use failure::Failure;
 
 fn main() -> ExitCode {
-    let exhibit = Exhibit::parse();
+    let exhibit = match Exhibit::try_parse() {
+        Ok(exhibit) => exhibit,
+        Err(error) => return usage(&error),
+    };
     let json = exhibit.json;
     start_log(exhibit.log_format);
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
@@ -30,6 +34,18 @@ fn main() -> ExitCode {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => failure.report(json),
     }
+}
+
+/// Help and version are what was asked for; anything else is unusable input, told to programs as other failures are.
+fn usage(error: &clap::Error) -> ExitCode {
+    let wants_json = std::env::args_os().any(|argument| argument == "--json");
+    if error.exit_code() == 0 || !wants_json {
+        error.exit();
+    }
+    // Coloured only when it is printed.
+    let message = error.to_string();
+    let message = message.trim_start_matches("error: ").trim_end();
+    Failure::unusable("usage", message).report(true)
 }
 
 /// Logs go to stderr: `RUST_LOG` chooses what, warnings and our own notices by default.

@@ -30,6 +30,8 @@ const HEADER_TIMEOUT: Duration = Duration::from_secs(30);
 const MAX_CONNECTIONS: usize = 16_384;
 /// What still runs after a stop is cut off then.
 const DRAIN_TIMEOUT: Duration = Duration::from_secs(15);
+/// Longest head of a request; a longer one is answered 431. Of HTTP/1.1 it is the size of the buffer as well.
+const MAX_HEAD_BYTES: u32 = 32 << 10;
 const MAX_HTTP2_STREAMS: u32 = 1_024;
 const HTTP2_WINDOW_BYTES: u32 = 4 << 20;
 
@@ -74,13 +76,18 @@ async fn accept(
 /// Serves until `stop`, then waits for what runs, within a bound.
 pub(crate) async fn serve(listener: TcpListener, router: Router, stop: CancellationToken) {
     let mut server = Builder::new(TokioExecutor::new());
-    server.http1().timer(TokioTimer::new()).header_read_timeout(HEADER_TIMEOUT);
+    server
+        .http1()
+        .timer(TokioTimer::new())
+        .header_read_timeout(HEADER_TIMEOUT)
+        .max_buf_size(MAX_HEAD_BYTES as usize);
     server
         .http2()
         .timer(TokioTimer::new())
         .keep_alive_interval(KEEP_ALIVE_INTERVAL)
         .keep_alive_timeout(KEEP_ALIVE_TIMEOUT)
         .max_concurrent_streams(MAX_HTTP2_STREAMS)
+        .max_header_list_size(MAX_HEAD_BYTES)
         .initial_stream_window_size(HTTP2_WINDOW_BYTES)
         .initial_connection_window_size(HTTP2_WINDOW_BYTES);
     let graceful = GracefulShutdown::new();
@@ -130,5 +137,76 @@ pub(crate) async fn serve(listener: TcpListener, router: Router, stop: Cancellat
     drop(listener);
     if tokio::time::timeout(DRAIN_TIMEOUT, graceful.shutdown()).await.is_err() {
         tracing::warn!("connections were still open at the end of the stop, and were cut off");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+
+    use super::*;
+
+    /// Time passes by itself when nothing else is to be done.
+    async fn connected(router: Router) -> TcpStream {
+        let (listener, address) =
+            bind("test", SocketAddr::from(([127, 0, 0, 1], 0))).await.unwrap();
+        tokio::spawn(serve(listener, router, CancellationToken::new()));
+        TcpStream::connect(address).await.unwrap()
+    }
+
+    async fn answer(connection: &mut TcpStream) -> String {
+        let mut text = String::new();
+        let read = connection.read_to_string(&mut text);
+        tokio::time::timeout(HEADER_TIMEOUT * 3, read).await.unwrap().unwrap();
+        text
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_connection_that_asks_nothing_is_closed() {
+        let mut silent = connected(Router::new()).await;
+        assert_eq!(answer(&mut silent).await, "");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_connection_that_asked_may_wait_for_its_answer() {
+        let slow = || async {
+            tokio::time::sleep(HEADER_TIMEOUT * 2).await;
+            "at last"
+        };
+        let mut asking = connected(Router::new().route("/", get(slow))).await;
+        asking.write_all(b"GET / HTTP/1.1\r\nhost: h\r\nconnection: close\r\n\r\n").await.unwrap();
+        assert!(answer(&mut asking).await.ends_with("at last"));
+    }
+
+    #[tokio::test]
+    async fn the_head_of_a_request_has_a_bound() {
+        for (size, passes) in [(31 << 10, true), (40 << 10, false)] {
+            let router = Router::new().route("/", get(|| async { "here" }));
+            let mut connection = connected(router).await;
+            let agent = "x".repeat(size);
+            let head = format!(
+                "GET / HTTP/1.1\r\nhost: h\r\nuser-agent: {agent}\r\nconnection: close\r\n\r\n"
+            );
+            connection.write_all(head.as_bytes()).await.unwrap();
+            let mut told = String::new();
+            // What is left unread may reset the connection before the 431 is there.
+            connection.read_to_string(&mut told).await.unwrap_or_default();
+            assert_eq!(told.starts_with("HTTP/1.1 200"), passes, "{size}: {told}");
+        }
+    }
+
+    #[tokio::test]
+    async fn the_head_of_a_request_has_a_bound_in_http2() {
+        let stream = connected(Router::new().route("/", get(|| async { "here" }))).await;
+        let http2 = hyper::client::conn::http2::Builder::new(TokioExecutor::new());
+        let (mut sender, connection) = http2.handshake(TokioIo::new(stream)).await.unwrap();
+        tokio::spawn(connection);
+        for (size, expected) in [(31 << 10, 200), (40 << 10, 431)] {
+            let request = Request::get("http://h/").header("user-agent", "x".repeat(size));
+            let request = request.body(axum::body::Body::empty()).unwrap();
+            sender.ready().await.unwrap();
+            let told = sender.send_request(request).await.unwrap();
+            assert_eq!(told.status().as_u16(), expected);
+        }
     }
 }

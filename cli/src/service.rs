@@ -101,9 +101,6 @@ pub(crate) async fn ask(request: RequestBuilder) -> Result<Response, Failure> {
 }
 
 fn root_cause(error: &dyn std::error::Error) -> String {
-    let mut cause = error;
-    while let Some(inner) = cause.source() {
-        cause = inner;
-    }
-    cause.to_string()
+    let causes = std::iter::successors(Some(error), |cause| cause.source());
+    causes.last().unwrap_or(error).to_string()
 }

@@ -72,11 +72,12 @@ impl Auditor {
     }
 
     /// Pulls the feed from its start until an event of `until` or later comes: then everything recorded before
-    /// is there, since events come in the order of the log and its time only grows.
+    /// is there, since events come in the order of the log and its time only grows. And until `recorder` has sealed its
+    /// chain: then its own signature says that this is all.
     ///
     /// # Errors
-    /// When no such event comes within 30 s.
-    pub async fn pull_until(&self, until: Timestamp) -> Result<Pulled, DemoError> {
+    /// When these do not come within 30 s.
+    pub async fn pull_until(&self, until: Timestamp, recorder: &str) -> Result<Pulled, DemoError> {
         let deadline = Instant::now() + PATIENCE;
         let mut pulled = Pulled { events: Vec::new() };
         let mut cursor: Option<String> = None;
@@ -89,19 +90,26 @@ impl Auditor {
             }
             let page = answer("the feed", request).await?;
             cursor = page["next_cursor"].as_str().map(str::to_owned);
-            let events = page["events"].as_array().cloned().unwrap_or_default();
-            let is_there =
-                events.iter().any(|event| logged_at(event).is_some_and(|time| time >= until));
-            pulled.events.extend(events);
-            if is_there {
+            pulled.events.extend(page["events"].as_array().cloned().unwrap_or_default());
+            let is_over = |event: &Value| logged_at(event).is_some_and(|time| time >= until);
+            if pulled.events.iter().any(is_over) && pulled.is_sealed(recorder) {
                 return Ok(pulled);
             }
         }
-        Err(DemoError::Late { what: "an event after the period", waited: PATIENCE })
+        Err(DemoError::Late { what: "a seal after the period", waited: PATIENCE })
     }
 
     fn post(&self, path: &str) -> RequestBuilder {
         self.client.post(format!("{}{path}", self.url)).bearer_auth(&self.token)
+    }
+}
+
+impl Pulled {
+    /// Is the last event of this recorder a seal?
+    fn is_sealed(&self, recorder: &str) -> bool {
+        let own = |event: &&Value| event["unmapped"]["exhibit"]["recorder_id"] == recorder;
+        let last = self.events.iter().rfind(own);
+        last.is_some_and(|event| event["metadata"]["event_code"] == "RecorderSeal")
     }
 }
 

@@ -2,6 +2,8 @@
 
 use std::io::{self, Write};
 
+use proto::terminal::shown;
+
 /// Characters of a line.
 const WIDTH: usize = 100;
 const INDENT: &str = "  ";
@@ -174,10 +176,9 @@ impl Page {
     }
 }
 
-/// Control characters are shown, not obeyed: part of what is told was written by others.
+/// What would command a terminal is shown, not obeyed: part of what is told was written by others.
 fn clean(text: &str) -> String {
-    let shown = |c: char| if c.is_control() { c.escape_default().collect() } else { vec![c] };
-    text.replace('\n', " ").chars().flat_map(shown).collect()
+    shown(&text.replace('\n', " ")).into_owned()
 }
 
 fn cut(text: &str, width: usize) -> String {

@@ -1,27 +1,28 @@
 //! Collects the material of a package from a verified log.
 
-use std::collections::{BTreeMap, BTreeSet};
+mod around;
+mod disclosed;
+
+use std::collections::BTreeMap;
 use std::ops::Range;
 
 use bytes::Bytes;
 use proto::Role;
 use proto::entry::Leaf;
 use proto::ids::Id;
-use proto::kind::{Kind, call_of};
-use proto::v1::{MediaType, Opening, Slot};
-use verifier::{
-    ContextLeaf, DisclosureRow, EarlierCheckpoint, LeafRow, Material, Parameters, Status,
-};
+use proto::kind::Kind;
+use proto::v1::Opening;
+use tlog::{Checkpoint, verify_consistency};
+use verifier::{ContextLeaf, EarlierCheckpoint, LeafRow, Material, Parameters};
+
+use around::around;
+use disclosed::{erasures, rows};
 
 use crate::criteria::SOC2;
 use crate::source::{Source, SourceError};
 
 /// Leaves read at a time: at most 64 MiB.
 const CHUNK: u64 = 1024;
-/// Most leaves of a chain that are carried to show that a seal after the range covers its end.
-const MAX_CHAIN_TAIL: usize = 1000;
-/// Most later accesses to the evidence that are carried, newest first.
-const MAX_CUSTODY: usize = 2000;
 /// Largest material, in bytes; a package is made and read in memory.
 const MAX_MATERIAL_BYTES: usize = 1 << 30;
 
@@ -57,7 +58,8 @@ pub enum CollectError {
     TooLarge,
 }
 
-/// Collects everything that a package of `range` is a function of. `parameters` are completed here.
+/// Collects everything that a package of `range` is a function of. `kept` are older checkpoints that the requester knows,
+/// `parameters` are completed here.
 ///
 /// # Errors
 /// [`CollectError`].
@@ -65,14 +67,12 @@ pub(crate) async fn collect(
     source: &impl Source,
     role: Role,
     range: Range<u64>,
+    kept: Vec<(Checkpoint, String)>,
     mut parameters: Parameters,
 ) -> Result<Material, CollectError> {
     let (population, openings) = read_population(source, role, range.clone()).await?;
-    let mut wanted = Wanted::of(&population);
-    let mut context = BTreeMap::new();
-    backwards(source, range.start, &mut wanted, &mut context).await?;
-    parameters.custody_omitted = forwards(source, range.end, &mut wanted, &mut context).await?;
-    keep_needed_erasures(&population, &mut context);
+    let (context, custody_omitted) = around(source, &population, &range).await?;
+    parameters.custody_omitted = custody_omitted;
     let erased = erasures(population.values().chain(context.values()));
 
     let disclosures = rows(&population, openings, role, &erased)?;
@@ -92,7 +92,7 @@ pub(crate) async fn collect(
             .collect::<Result<_, SourceError>>()?,
         context_disclosures,
         proof: source.range_proof(range.clone())?,
-        earlier: earlier(source, &range)?,
+        earlier: earlier(source, &range, kept)?,
         mapping: SOC2.to_owned(),
         parameters,
     })
@@ -154,216 +154,34 @@ async fn read_population(
     Ok((leaves, openings))
 }
 
-/// What is looked for outside the range.
-struct Wanted {
-    /// Snapshots that decided in the range but were activated before it, or were active at its start.
-    snapshots: BTreeSet<Vec<u8>>,
-    active_snapshot: bool,
-    /// Registrations before the range.
-    mark: bool,
-    /// Starts of epochs that the range cuts.
-    starts: BTreeSet<EpochKey>,
-    /// Epochs that go on after the range: leaves of the tail until a seal is found.
-    tails: BTreeMap<EpochKey, Vec<u64>>,
-}
-
-impl Wanted {
-    fn of(population: &Leaves) -> Self {
-        let mut snapshots = BTreeSet::new();
-        let mut activated = BTreeSet::new();
-        let (mut starts, mut tails) = (BTreeSet::new(), BTreeMap::new());
-        let mut seen = BTreeSet::new();
-        for read in population.values() {
-            match read.kind() {
-                Some(Kind::PolicyActivated(policy)) => {
-                    activated.insert(policy.snapshot_digest.to_vec());
-                }
-                Some(kind) => {
-                    let digest = call_of(kind).map(|call| call.snapshot_digest.to_vec());
-                    snapshots.extend(
-                        digest.filter(|digest| !digest.is_empty() && !activated.contains(digest)),
-                    );
-                }
-                None => {}
-            }
-            let Some((key, sequence)) = read.epoch() else { continue };
-            if seen.insert(key.clone()) && sequence > 0 {
-                starts.insert(key.clone());
-            }
-            match read.kind() {
-                // Sealed or ended: nothing more is needed, unless the epoch goes on in the range.
-                Some(Kind::RecorderSeal(_) | Kind::RecorderStopped(_)) => tails.remove(&key),
-                _ => tails.insert(key, Vec::new()),
-            };
-        }
-        Self { snapshots, active_snapshot: true, mark: true, starts, tails }
-    }
-
-    fn nothing_before(&self) -> bool {
-        self.snapshots.is_empty() && !self.active_snapshot && !self.mark && self.starts.is_empty()
-    }
-}
-
-/// Looks for what must stand before the range, nearest first.
-async fn backwards(
-    source: &impl Source,
-    start: u64,
-    wanted: &mut Wanted,
-    context: &mut Leaves,
-) -> Result<(), CollectError> {
-    let mut end = start;
-    while end > 0 && !wanted.nothing_before() {
-        let chunk = end.saturating_sub(CHUNK)..end;
-        let leaves = source.leaves(chunk.clone()).await?;
-        for (at, bytes) in leaves.into_iter().enumerate().rev() {
-            let index = chunk.start + at as u64;
-            if wanted.nothing_before() {
-                break;
-            }
-            let read = Read::decode(index, bytes)?;
-            let keep = match read.kind() {
-                Some(Kind::PolicyActivated(policy)) => {
-                    let decided = wanted.snapshots.remove(&policy.snapshot_digest[..]);
-                    std::mem::take(&mut wanted.active_snapshot) || decided
-                }
-                Some(Kind::LogMark(_)) => std::mem::take(&mut wanted.mark),
-                Some(Kind::RecorderStarted(_)) => {
-                    read.epoch().is_some_and(|(key, _)| wanted.starts.remove(&key))
-                }
-                Some(
-                    Kind::KeyIntroduced(_)
-                    | Kind::KeyRetired(_)
-                    | Kind::HoldPlaced(_)
-                    | Kind::HoldReleased(_)
-                    | Kind::DisclosureErased(_),
-                ) => true,
-                _ => false,
-            };
-            if keep {
-                context.insert(index, read);
-            }
-        }
-        end = chunk.start;
-    }
-    Ok(())
-}
-
-/// Looks for what must stand after the range. Returns how many accesses were left out for their number.
-async fn forwards(
-    source: &impl Source,
-    end: u64,
-    wanted: &mut Wanted,
-    context: &mut Leaves,
-) -> Result<u64, CollectError> {
-    let size = source.checkpoint().0.size.0;
-    let mut accesses: std::collections::VecDeque<(u64, Read)> = std::collections::VecDeque::new();
-    let mut omitted = 0;
-    let mut tail_leaves: Leaves = Leaves::new();
-    for chunk in chunks(end..size) {
-        for (index, bytes) in chunk.clone().zip(source.leaves(chunk).await?) {
-            let read = Read::decode(index, bytes)?;
-            let sealed = matches!(read.kind(), Some(Kind::RecorderSeal(_)));
-            if let Some((key, _)) = read.epoch()
-                && let Some(tail) = wanted.tails.get_mut(&key)
-            {
-                tail.push(index);
-                let tail = tail.clone();
-                if tail.len() > MAX_CHAIN_TAIL {
-                    tail_leaves.retain(|index, _| !tail.contains(index));
-                    wanted.tails.remove(&key);
-                } else {
-                    tail_leaves
-                        .insert(index, Read { bytes: read.bytes.clone(), leaf: read.leaf.clone() });
-                    if sealed {
-                        wanted.tails.remove(&key);
-                    }
-                }
-            }
-            match read.kind() {
-                Some(Kind::EvidenceAccessed(_)) => {
-                    accesses.push_back((index, read));
-                    if accesses.len() > MAX_CUSTODY {
-                        accesses.pop_front();
-                        omitted += 1;
-                    }
-                }
-                Some(Kind::DisclosureErased(_) | Kind::HoldPlaced(_) | Kind::HoldReleased(_)) => {
-                    context.insert(index, read);
-                }
-                _ => {}
-            }
-        }
-    }
-    context.extend(tail_leaves);
-    context.extend(accesses);
-    Ok(omitted)
-}
-
-/// Of the erasures found, only those that concern a leaf of the package.
-fn keep_needed_erasures(population: &Leaves, context: &mut Leaves) {
-    let ids: BTreeSet<Bytes> = population
-        .values()
-        .chain(context.values())
-        .map(|read| read.leaf.event.event_id.clone())
-        .collect();
-    context.retain(|_, read| match read.kind() {
-        Some(Kind::DisclosureErased(erasure)) => ids.contains(&erasure.event_id),
-        _ => true,
-    });
-}
-
-fn erasures<'r>(leaves: impl Iterator<Item = &'r Read>) -> BTreeSet<(Bytes, i32)> {
-    leaves
-        .filter_map(|read| match read.kind() {
-            Some(Kind::DisclosureErased(erasure)) => Some(erasure),
-            _ => None,
-        })
-        .flat_map(|erasure| erasure.slots.iter().map(|slot| (erasure.event_id.clone(), *slot)))
-        .collect()
-}
-
-/// One row per commitment.
-fn rows(
-    leaves: &Leaves,
-    openings: Vec<(u64, Opening)>,
-    role: Role,
-    erased: &BTreeSet<(Bytes, i32)>,
-) -> Result<Vec<DisclosureRow>, CollectError> {
-    let mut openings: BTreeMap<(u64, i32), Opening> =
-        openings.into_iter().map(|(index, opening)| ((index, opening.slot), opening)).collect();
-    let mut rows = Vec::new();
-    for (index, read) in leaves {
-        for commitment in &read.leaf.event.disclosures {
-            // The canonical decoder refuses numbers that these enums do not have.
-            let slot = Slot::try_from(commitment.slot).unwrap_or_default();
-            let media_type = MediaType::try_from(commitment.media_type).unwrap_or_default();
-            let is_erased = erased.contains(&(read.leaf.event.event_id.clone(), commitment.slot));
-            let opening = openings.remove(&(*index, commitment.slot));
-            let (status, opening) = match opening {
-                _ if !role.may_see(slot) => (Status::Withheld, None),
-                _ if is_erased => (Status::Erased, None),
-                Some(opening) => {
-                    let salt = opening.salt[..].try_into().map_err(|_| {
-                        SourceError(format!("the salt of leaf {index} is not 32 bytes long"))
-                    })?;
-                    (Status::Disclosed, Some(verifier::Opening { salt, content: opening.content }))
-                }
-                None => {
-                    let slot = proto::disclosure::slot_name(commitment.slot);
-                    return Err(CollectError::Undisclosed { index: *index, slot });
-                }
-            };
-            rows.push(DisclosureRow { index: *index, slot, media_type, status, opening });
-        }
-    }
-    Ok(rows)
-}
-
-/// Cosigned checkpoints around the range: they bind the operator's clock.
+/// Older checkpoints, by size: cosigned ones around the range, which bind the operator's clock; those that earlier
+/// packages were proved against, and those that the requester kept, which show that the log only grew.
 fn earlier(
     source: &impl Source,
     range: &Range<u64>,
+    kept: Vec<(Checkpoint, String)>,
 ) -> Result<Vec<EarlierCheckpoint>, SourceError> {
+    let newest = source.checkpoint().0;
+    let mut earlier = BTreeMap::new();
+    let wanted = cosigned_around(source, range).into_iter().chain(source.exported_checkpoints());
+    for (checkpoint, note) in wanted.chain(kept) {
+        let size = checkpoint.size;
+        if size.0 == 0 || size >= newest.size || earlier.contains_key(&size.0) {
+            continue;
+        }
+        let consistency = source.consistency_proof(size)?;
+        let verified =
+            verify_consistency(size, newest.size, &checkpoint.root, &newest.root, &consistency);
+        verified.map_err(|error| {
+            SourceError(format!("the kept checkpoint of {size} leaves is not of this log: {error}"))
+        })?;
+        earlier.insert(size.0, EarlierCheckpoint { size: size.0, note, consistency });
+    }
+    Ok(earlier.into_values().collect())
+}
+
+/// The cosigned checkpoints nearest to the range on both sides.
+fn cosigned_around(source: &impl Source, range: &Range<u64>) -> Vec<(Checkpoint, String)> {
     let newest = source.checkpoint().0.size;
     let mut cosigned = source.older_checkpoints();
     cosigned.retain(|(checkpoint, note)| {
@@ -373,15 +191,7 @@ fn earlier(
     });
     let before = cosigned.iter().rfind(|(checkpoint, _)| checkpoint.size.0 <= range.start + 1);
     let after = cosigned.iter().find(|(checkpoint, _)| checkpoint.size.0 >= range.end);
-    let mut earlier = Vec::new();
-    for (checkpoint, note) in before.into_iter().chain(after) {
-        let consistency = source.consistency_proof(checkpoint.size)?;
-        let size = checkpoint.size.0;
-        if earlier.iter().all(|known: &EarlierCheckpoint| known.size != size) {
-            earlier.push(EarlierCheckpoint { size, note: note.clone(), consistency });
-        }
-    }
-    Ok(earlier)
+    before.into_iter().chain(after).cloned().collect()
 }
 
 fn chunks(range: Range<u64>) -> impl Iterator<Item = Range<u64>> {

@@ -22,7 +22,9 @@ pub use collect::CollectError;
 pub use criteria::{Criterion, Exceptions, Mapping, Population, SOC2, UnknownCriterion, bind};
 pub use derive::{Derivation, EXHIBIT_VERSION};
 pub use journal::{Journal, Release, Unrecorded};
-pub use package::{EXPORT_ROLES, ExportError, ExportRequest, Exported, export, export_from};
+pub use package::{
+    EXPORT_ROLES, ExportError, ExportRequest, Exported, SinceError, export, export_from,
+};
 pub use period::{Period, PeriodError, PeriodRange};
 pub use routes::Exporter;
 pub use sample::{SampleCheck, SampleError, Sampled, check_sample, sample};

@@ -78,7 +78,8 @@ fn scope(facts: &Facts<'_>) -> Markup {
             tr { th { "Recorders" } td { (names(&coverage.recorders)) } }
             tr { th { "Signed by" } td { code { (facts.material.parameters.signer) } } }
             tr { th { "Exported by" } td {
-                "recorded in the log after the checkpoint of this package, as EvidenceAccessed with the SHA-256 of its                  tagmanifest-sha256.txt: ask for that leaf, or find it in custody/ of a later package"
+                "recorded in the log after the checkpoint of this package, as EvidenceAccessed with the SHA-256 of its \
+                 tagmanifest-sha256.txt: ask for that leaf, or look for it in custody/ of a later package"
             } }
         } }
     }
@@ -146,8 +147,9 @@ fn completeness(facts: &Facts<'_>) -> Markup {
                     (link("coverage/recorders.csv")) ", " (link("coverage/gaps.csv")) ")"
                 } }
                 tr { th { "Seals" } td {
-                    (coverage.seals) " in the range, " (coverage.seals + coverage.context_seals) " with context; longest silence of a \
-                     running recorder in the range " (counted(coverage.longest_silence_seconds, "second", "seconds"))
+                    (coverage.seals) " in the range, " (coverage.seals + coverage.context_seals) " with context; what comes after the last \
+                     seal shown of a recorder carries no signature of it; longest silence of a running recorder in the range "
+                    (counted(coverage.longest_silence_seconds, "second", "seconds"))
                 } }
                 tr { th { "Disclosures" } td {
                     "in the range " (within(Status::Disclosed)) " disclosed, " (within(Status::Withheld))
@@ -156,9 +158,12 @@ fn completeness(facts: &Facts<'_>) -> Markup {
                     (in_all(Status::Erased)) " erased"
                 } }
                 tr { th { "Custody" } td {
-                    (counted(facts.accesses, "access", "accesses")) " to the evidence up to the checkpoint ("
-                    (link("custody/log.ndjson")) ")"
-                    @if parameters.custody_omitted > 0 { "; " (parameters.custody_omitted) " more are left out for their number" }
+                    (counted(facts.accesses, "access", "accesses")) " to the evidence that the exporter included ("
+                    (link("custody/log.ndjson")) "): all that the range holds, and later ones up to the checkpoint, of which \
+                     the package does not show that they are all"
+                    @if parameters.custody_omitted > 0 {
+                        "; the exporter says that it left out " (parameters.custody_omitted) " for their number"
+                    }
                 } }
             }
         }
@@ -244,6 +249,7 @@ fn limits() -> Markup {
             li { "That nobody walked around the gateway: reconcile counts with the servers and the identity provider." }
             li { "That a compromised gateway told the truth about what it saw." }
             li { "The time beyond the log operator's clock, unless the verifier finds witnessed checkpoints around the period." }
+            li { "That the leaves from after the range (accesses, erasures, holds) are all of their kind: the exporter chose them." }
             li { "That a control is adequate. Exceptions are facts to be judged, not findings." }
         }
         p { "This page is an answer, not a proof. Verify the package: data/README.md says how, in five commands." }

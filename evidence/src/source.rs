@@ -6,7 +6,7 @@ use std::ops::Range;
 use bytes::Bytes;
 use proto::Role;
 use proto::v1::Opening;
-use tlog::{Checkpoint, Hash, RangeProof, TlogProof, TreeSize};
+use tlog::{Checkpoint, Hash, RangeProof, TlogProof, TreeSize, VerifyingKey};
 
 /// The log as verified up to one checkpoint. [`query::Archive`] is one.
 pub trait Source: Sync {
@@ -52,6 +52,17 @@ pub trait Source: Sync {
 
     /// Older verified checkpoints with their notes, ascending by size.
     fn older_checkpoints(&self) -> Vec<(Checkpoint, String)>;
+
+    /// Checkpoints that earlier packages were proved against, as far as they are known, ascending by size: whoever has
+    /// such a package can then tell that the log only grew.
+    fn exported_checkpoints(&self) -> Vec<(Checkpoint, String)> {
+        Vec::new()
+    }
+
+    /// The key that signs the log's checkpoints; a source that names none cannot be asked for proofs from kept ones.
+    fn log_key(&self) -> Option<VerifyingKey> {
+        None
+    }
 }
 
 /// The log could not be read.
@@ -101,5 +112,13 @@ impl Source for query::Archive {
 
     fn older_checkpoints(&self) -> Vec<(Checkpoint, String)> {
         query::Archive::older_checkpoints(self)
+    }
+
+    fn exported_checkpoints(&self) -> Vec<(Checkpoint, String)> {
+        query::Archive::exported_checkpoints(self)
+    }
+
+    fn log_key(&self) -> Option<VerifyingKey> {
+        Some(query::Archive::log_key(self).clone())
     }
 }

@@ -10,6 +10,7 @@ use identity::IdentityConfig;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::room::places::Most;
 pub(crate) use check::{Settings, check};
 
 /// The gateway: where it listens, where it records, whom it believes, what it guards.
@@ -29,6 +30,10 @@ pub struct GatewayConfig {
     pub log_vkey: String,
     /// File with the signing key by which the ledger knows this gateway, as `exhibit keygen` writes it.
     pub recorder_key_file: PathBuf,
+    /// File in which the gateway keeps the newest checkpoint that it verified, so that after a restart, too, it refuses a
+    /// ledger that lost what this gateway saw. Each gateway has its own.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub checkpoint_file: Option<PathBuf>,
     /// Whose tokens are accepted.
     #[serde(default)]
     pub identity: IdentityConfig,
@@ -120,15 +125,65 @@ pub struct Limits {
     /// is a cancellation, from MCP 2026-07-28 on, it is not awaited at all.)
     #[schemars(range(max = 3_600_000))]
     pub abandoned_wait_ms: u64,
+    /// How long a caller may leave a message of a stream unread, in milliseconds; then it counts as gone away.
+    #[schemars(range(min = 1, max = 3_600_000))]
+    pub stall_wait_ms: u64,
     /// How long open exchanges may still run when the gateway stops, in milliseconds.
     #[schemars(range(max = 3_600_000))]
     pub drain_wait_ms: u64,
     /// Exchanges open at once, listening streams included; more are refused with 503.
     #[schemars(range(min = 1, max = 1_000_000))]
     pub open_exchanges: u32,
+    /// Of them, those of one caller; more are refused with 429. All callers of a route without authentication count
+    /// as one. Left out: a quarter of `open_exchanges`.
+    #[schemars(range(min = 1, max = 1_000_000))]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub open_exchanges_per_caller: Option<u32>,
+    /// Of all, those that may be listening streams (GET, `subscriptions/listen`), so that they leave room for calls;
+    /// more are refused with 503. Left out: half of `open_exchanges`.
+    #[schemars(range(min = 1, max = 1_000_000))]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub listening_streams: Option<u32>,
+    /// Listening streams of one caller; more are refused with 429. Left out: half of `open_exchanges_per_caller`.
+    #[schemars(range(min = 1, max = 1_000_000))]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub listening_streams_per_caller: Option<u32>,
+    /// Bytes of callers' messages held at once, from reading them until their server has them; who gets no room for
+    /// some seconds is refused with 503. One caller may hold a quarter, or one message of 16 MiB; more is refused with
+    /// 429.
+    #[schemars(range(min = 16_777_216, max = 1_099_511_627_776_u64))]
+    pub message_bytes: u64,
     /// Protocol sessions remembered; beyond it the one idle longest is forgotten and its client starts anew.
     #[schemars(range(min = 1, max = 10_000_000))]
     pub sessions: u32,
+    /// Of them, those of one caller; beyond it its own that is idle longest is forgotten. Left out: a quarter of
+    /// `sessions`.
+    #[schemars(range(min = 1, max = 10_000_000))]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub sessions_per_caller: Option<u32>,
+}
+
+impl Limits {
+    /// The shares of callers and of listening streams, those that are left out among them.
+    pub(crate) fn places(&self) -> Most {
+        let part = |share: Option<u32>, of: usize, parts: usize| {
+            share.map_or(of / parts, |share| share as usize).clamp(1, of.max(1))
+        };
+        let open = self.open_exchanges as usize;
+        let open_of_caller = part(self.open_exchanges_per_caller, open, 4);
+        Most {
+            open,
+            open_of_caller,
+            listening: part(self.listening_streams, open, 2),
+            listening_of_caller: part(self.listening_streams_per_caller, open_of_caller, 2),
+        }
+    }
+
+    /// Sessions of one caller.
+    pub(crate) fn session_share(&self) -> usize {
+        let share = self.sessions_per_caller.unwrap_or(self.sessions / 4);
+        share.clamp(1, self.sessions.max(1)) as usize
+    }
 }
 
 impl Default for Limits {
@@ -139,9 +194,15 @@ impl Default for Limits {
             answer_wait_ms: 3_600_000,
             body_wait_ms: 30_000,
             abandoned_wait_ms: 60_000,
+            stall_wait_ms: 30_000,
             drain_wait_ms: 10_000,
             open_exchanges: 4_096,
+            open_exchanges_per_caller: None,
+            listening_streams: None,
+            listening_streams_per_caller: None,
+            message_bytes: 64 << 20,
             sessions: 10_000,
+            sessions_per_caller: None,
         }
     }
 }
@@ -180,6 +241,23 @@ mod tests {
         assert!(
             toml::from_str::<GatewayConfig>(&format!("{MINIMAL}\nheaders.x = 'secret'")).is_err()
         );
+    }
+
+    #[test]
+    fn shares_follow_from_the_whole() {
+        let limits = Limits { open_exchanges: 20, sessions: 3, ..Limits::default() };
+        let most = Most { open: 20, open_of_caller: 5, listening: 10, listening_of_caller: 2 };
+        assert_eq!((limits.places(), limits.session_share()), (most, 1));
+        let limits = Limits {
+            open_exchanges_per_caller: Some(99),
+            listening_streams: Some(1),
+            sessions_per_caller: Some(2),
+            ..limits
+        };
+        let most = Most { open: 20, open_of_caller: 20, listening: 1, listening_of_caller: 10 };
+        assert_eq!((limits.places(), limits.session_share()), (most, 2));
+        let one = Limits { open_exchanges: 1, ..Limits::default() };
+        assert_eq!(one.places().listening_of_caller, 1);
     }
 
     #[test]

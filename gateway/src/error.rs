@@ -22,6 +22,8 @@ pub(crate) const DENIED: i64 = -31403;
 pub(crate) const NOT_FOUND: i64 = -31404;
 /// Larger than the bound.
 pub(crate) const TOO_LARGE: i64 = -31413;
+/// The caller has taken all that is its.
+pub(crate) const TOO_MANY: i64 = -31429;
 /// A policy forbids it.
 pub(crate) const BLOCKED: i64 = -31451;
 /// The server could not be reached or did not speak as it must; nothing of its answer is passed on.
@@ -116,6 +118,7 @@ mod tests {
             DENIED,
             NOT_FOUND,
             TOO_LARGE,
+            TOO_MANY,
             BLOCKED,
             BAD_UPSTREAM,
             UNRECORDED,

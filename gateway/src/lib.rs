@@ -7,7 +7,8 @@
 //!
 //! [`Gateway::start`] checks the configuration and opens the record; [`Gateway::router`] is what to serve.
 //! Where to look: `exchange::pipeline` is the way of one HTTP request from top to bottom; `message` says what
-//! a JSON-RPC message is; `decide` is the one place that asks the policy; `record` the one that makes events.
+//! a JSON-RPC message is; `decide` is the one place that asks the policy; `record` the one that makes events;
+//! `room` says how much is done at once and for whom; `knocks` counts callers that nobody knows.
 
 mod config;
 mod decide;
@@ -15,8 +16,10 @@ mod error;
 mod exchange;
 mod http;
 mod inventory;
+mod knocks;
 mod message;
 mod record;
+mod room;
 mod route;
 mod session;
 mod sse;

@@ -2,7 +2,11 @@
 //!
 //! The id that a server gave is a bearer credential: only its keyed hash is kept, in memory and in the record.
 
-use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
+mod recent;
+#[cfg(test)]
+mod tests;
+
+use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
@@ -11,6 +15,7 @@ use proto::ids::Id;
 use proto::v1::{AuthMethod, Era};
 
 use crate::message::RequestId;
+use recent::Recent;
 
 /// Replayable events that are remembered, over all sessions; the oldest is forgotten first.
 const MAX_SEEN: usize = 262_144;
@@ -36,8 +41,8 @@ pub(crate) struct Session {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(crate) struct Key([u8; 32]);
 
-/// Keyed hash of issuer and subject.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// Keyed hash of issuer and subject; of the route, where nobody is asked who it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(crate) struct Owner([u8; 32]);
 
 /// Where request ids of a server are unique.
@@ -60,21 +65,23 @@ pub(crate) enum SessionError {
 pub(crate) struct Sessions {
     key: [u8; 32],
     limit: usize,
+    /// Most sessions of one caller.
+    share: usize,
     state: Mutex<State>,
 }
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct State {
     sessions: HashMap<Key, (Session, u64)>,
     /// Keys by last use: every key of `sessions` once.
     by_use: BTreeMap<u64, Key>,
+    /// The same for each owner.
+    of_owner: HashMap<Owner, BTreeMap<u64, Key>>,
     uses: u64,
-    /// Those that make room, until it is durable that they did.
-    leaving: HashSet<Key>,
-    seen: HashSet<[u8; 16]>,
-    seen_order: VecDeque<[u8; 16]>,
-    asked: HashMap<[u8; 32], String>,
-    asked_order: VecDeque<[u8; 32]>,
+    /// Those that make room, and their owners, until it is durable that they did.
+    leaving: HashMap<Key, Owner>,
+    seen: Recent<[u8; 16], ()>,
+    asked: Recent<[u8; 32], String>,
 }
 
 impl Key {
@@ -85,9 +92,18 @@ impl Key {
 }
 
 impl Sessions {
-    /// No sessions yet, at most `limit`; `key` is random and lives as long as this start.
-    pub(crate) fn new(key: [u8; 32], limit: usize) -> Sessions {
-        Sessions { key, limit: limit.max(1), state: Mutex::default() }
+    /// No sessions yet, at most `limit`, and `share` of one caller; `key` is random and lives as long as this start.
+    pub(crate) fn new(key: [u8; 32], limit: usize, share: usize) -> Sessions {
+        let state = State {
+            sessions: HashMap::new(),
+            by_use: BTreeMap::new(),
+            of_owner: HashMap::new(),
+            uses: 0,
+            leaving: HashMap::new(),
+            seen: Recent::at_most(MAX_SEEN),
+            asked: Recent::at_most(MAX_ASKED),
+        };
+        Sessions { key, limit: limit.max(1), share: share.max(1), state: Mutex::new(state) }
     }
 
     /// The key of a protocol session id.
@@ -95,8 +111,11 @@ impl Sessions {
         Key(self.hash(b"session", &[server.as_bytes(), protocol_id]))
     }
 
-    /// The owner that a caller is.
-    pub(crate) fn owner(&self, principal: &Principal) -> Owner {
+    /// The owner that a caller of this route is.
+    pub(crate) fn owner(&self, principal: &Principal, server: &str) -> Owner {
+        if !principal.is_authenticated() {
+            return Owner(self.hash(b"anybody", &[server.as_bytes()]));
+        }
         Owner(self.hash(b"owner", &[principal.issuer.as_bytes(), principal.subject.as_bytes()]))
     }
 
@@ -132,16 +151,25 @@ impl Sessions {
         Session { id, server: server.into(), auth_method, client_info, key, owner }
     }
 
-    /// The session that must be forgotten for one more to fit: [`Sessions::remove`] it once that is durable, or
-    /// [`Sessions::keep`] it. Until then it goes on, and is not chosen again.
-    pub(crate) fn evict(&self) -> Option<Session> {
+    /// The session that must be forgotten for one more of `owner` to fit: the one idle longest, of the owner when it
+    /// has its share. [`Sessions::remove`] it once that is durable, or [`Sessions::keep`] it. Until then it goes on,
+    /// and is not chosen again.
+    pub(crate) fn evict(&self, owner: Owner) -> Option<Session> {
         let mut state = self.state();
-        if state.sessions.len().saturating_sub(state.leaving.len()) < self.limit {
-            return None;
-        }
-        let key = *state.by_use.values().find(|key| !state.leaving.contains(key))?;
-        state.leaving.insert(key);
-        state.sessions.get(&key).map(|(session, _)| session.clone())
+        let stays = |key: &&Key| !state.leaving.contains_key(key);
+        let own = state.of_owner.get(&owner);
+        let leaving = state.leaving.values().filter(|leaving| **leaving == owner).count();
+        let among = match own {
+            Some(own) if own.len().saturating_sub(leaving) >= self.share => own,
+            _ if state.sessions.len().saturating_sub(state.leaving.len()) >= self.limit => {
+                &state.by_use
+            }
+            _ => return None,
+        };
+        let key = *among.values().find(stays)?;
+        let session = state.sessions.get(&key)?.0.clone();
+        state.leaving.insert(key, session.owner);
+        Some(session)
     }
 
     /// A session that was to make room stays after all.
@@ -153,12 +181,10 @@ impl Sessions {
     pub(crate) fn insert(&self, session: Session) {
         let mut state = self.state();
         let key = session.key;
-        state.uses += 1;
-        let used = state.uses;
-        state.by_use.insert(used, key);
-        if let Some((_, before)) = state.sessions.insert(key, (session, used)) {
-            state.by_use.remove(&before);
-        }
+        state.forget(key);
+        let (owner, used) = (session.owner, state.next_use());
+        state.sessions.insert(key, (session, used));
+        state.used(key, owner, used);
     }
 
     /// Forgets a session that ended; `false` when it was not there.
@@ -169,10 +195,8 @@ impl Sessions {
         if state.sessions.get(&session.key).is_none_or(|(found, _)| found.id != session.id) {
             return false;
         }
-        match state.sessions.remove(&session.key) {
-            Some((_, used)) => state.by_use.remove(&used).is_some(),
-            None => false,
-        }
+        state.forget(session.key);
+        true
     }
 
     /// The mark of an event that a server may send again, by its event id and data.
@@ -185,36 +209,18 @@ impl Sessions {
 
     /// Was the event with this mark recorded?
     pub(crate) fn was_seen(&self, mark: &[u8; 16]) -> bool {
-        self.state().seen.contains(mark)
+        self.state().seen.get(mark).is_some()
     }
 
     /// Remembers an event that is durable.
     pub(crate) fn remember(&self, mark: [u8; 16]) {
-        let mut state = self.state();
-        if !state.seen.insert(mark) {
-            return;
-        }
-        state.seen_order.push_back(mark);
-        if state.seen_order.len() > MAX_SEEN
-            && let Some(oldest) = state.seen_order.pop_front()
-        {
-            state.seen.remove(&oldest);
-        }
+        self.state().seen.insert(mark, ());
     }
 
     /// Remembers that a server asked `method` under `id`, so that the answer can be judged as one to it.
     pub(crate) fn asked(&self, scope: Scope, id: &RequestId, method: String) {
         let key = self.asked_key(scope, id);
-        let mut state = self.state();
-        if state.asked.insert(key, method).is_some() {
-            return;
-        }
-        state.asked_order.push_back(key);
-        if state.asked_order.len() > MAX_ASKED
-            && let Some(oldest) = state.asked_order.pop_front()
-        {
-            state.asked.remove(&oldest);
-        }
+        self.state().asked.insert(key, method);
     }
 
     /// The method that the answer `id` answers.
@@ -252,11 +258,36 @@ impl Sessions {
 
 impl State {
     fn touch(&mut self, key: Key) {
-        if let Some((_, used)) = self.sessions.get_mut(&key) {
-            self.by_use.remove(used);
-            self.uses += 1;
-            *used = self.uses;
-            self.by_use.insert(self.uses, key);
+        let next = self.next_use();
+        let Some((session, used)) = self.sessions.get_mut(&key) else { return };
+        let (owner, before) = (session.owner, std::mem::replace(used, next));
+        self.unused(owner, before);
+        self.used(key, owner, next);
+    }
+
+    fn forget(&mut self, key: Key) {
+        if let Some((session, used)) = self.sessions.remove(&key) {
+            self.unused(session.owner, used);
+        }
+    }
+
+    fn next_use(&mut self) -> u64 {
+        self.uses += 1;
+        self.uses
+    }
+
+    fn used(&mut self, key: Key, owner: Owner, used: u64) {
+        self.by_use.insert(used, key);
+        self.of_owner.entry(owner).or_default().insert(used, key);
+    }
+
+    fn unused(&mut self, owner: Owner, used: u64) {
+        self.by_use.remove(&used);
+        if let Some(own) = self.of_owner.get_mut(&owner) {
+            own.remove(&used);
+            if own.is_empty() {
+                self.of_owner.remove(&owner);
+            }
         }
     }
 }
@@ -264,97 +295,4 @@ impl State {
 impl Session {
     /// Sessions exist in the legacy era only.
     pub(crate) const ERA: Era = Era::Legacy;
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn sessions(limit: usize) -> Sessions {
-        Sessions::new([7; 32], limit)
-    }
-
-    fn caller(subject: &str) -> Principal {
-        Principal { subject: subject.to_owned(), ..Principal::unauthenticated() }
-    }
-
-    fn open(sessions: &Sessions, protocol_id: &str, subject: &str) -> Session {
-        let places = (sessions.key("db", protocol_id.as_bytes()), sessions.owner(&caller(subject)));
-        let session = sessions.prepare("db", places, AuthMethod::Bearer, None);
-        sessions.insert(session.clone());
-        session
-    }
-
-    #[test]
-    fn a_session_is_its_owners() {
-        let sessions = sessions(9);
-        let session = open(&sessions, "s", "ann");
-        let (ann, bob) = (sessions.owner(&caller("ann")), sessions.owner(&caller("bob")));
-        assert_eq!(sessions.find(session.key, ann).unwrap().id, session.id);
-        assert_eq!(sessions.find(session.key, bob).unwrap_err(), SessionError::OfAnother);
-        let elsewhere = sessions.key("other", b"s");
-        assert_eq!(sessions.find(elsewhere, ann).unwrap_err(), SessionError::Unknown);
-        assert!(sessions.remove(&session) && !sessions.remove(&session));
-        assert_eq!(sessions.find(session.key, ann).unwrap_err(), SessionError::Unknown);
-    }
-
-    #[test]
-    fn the_one_idle_longest_makes_room() {
-        let sessions = sessions(2);
-        let (first, second) = (open(&sessions, "1", "ann"), open(&sessions, "2", "ann"));
-        sessions.find(first.key, sessions.owner(&caller("ann"))).unwrap();
-        let leaving = sessions.evict().unwrap();
-        assert_eq!(leaving.id, second.id);
-        assert!(sessions.evict().is_none(), "one leaves already");
-        assert!(sessions.contains(second.key));
-        sessions.keep(&leaving);
-        assert_eq!(sessions.evict().unwrap().id, second.id);
-        assert!(sessions.remove(&second));
-        assert!(sessions.evict().is_none());
-        open(&sessions, "1", "ann");
-        assert!(!sessions.remove(&first));
-        assert!(sessions.evict().is_none());
-    }
-
-    #[test]
-    fn replays_are_told_from_new_data_under_an_old_id() {
-        let sessions = sessions(9);
-        let (one, two) = (open(&sessions, "1", "ann"), open(&sessions, "2", "ann"));
-        let mark = sessions.mark(&one, b"7", b"{}");
-        assert!(!sessions.was_seen(&mark));
-        sessions.remember(mark);
-        assert!(sessions.was_seen(&mark));
-        for other in [
-            sessions.mark(&one, b"7", b"[]"),
-            sessions.mark(&one, b"8", b"{}"),
-            sessions.mark(&two, b"7", b"{}"),
-        ] {
-            assert!(!sessions.was_seen(&other));
-        }
-    }
-
-    #[test]
-    fn an_answer_finds_the_question_of_its_session_only() {
-        use controls::json::Document;
-        let sessions = sessions(9);
-        let id = RequestId::of(Document::parse(b"7").unwrap().root()).unwrap();
-        let owner = sessions.owner(&caller("ann"));
-        let inside = sessions.scope(Some(&open(&sessions, "1", "ann")), "db", owner);
-        let outside = sessions.scope(None, "db", owner);
-        sessions.asked(inside, &id, "roots/list".to_owned());
-        assert_eq!(sessions.answered(inside, &id).as_deref(), Some("roots/list"));
-        assert_eq!(sessions.answered(outside, &id), None);
-    }
-
-    #[test]
-    fn marks_are_bounded() {
-        let sessions = sessions(9);
-        for n in 0..=MAX_SEEN as u128 {
-            sessions.remember(n.to_be_bytes());
-        }
-        assert!(
-            !sessions.was_seen(&0u128.to_be_bytes()) && sessions.was_seen(&1u128.to_be_bytes())
-        );
-        assert_eq!(sessions.state().seen.len(), MAX_SEEN);
-    }
 }

@@ -1,10 +1,14 @@
 //! Server-sent events, cut into pieces and written anew from their parts (WHATWG HTML section 9.2).
 //!
 //! A piece is one event with its blank line, or one comment line that stands between events. Each is given out
-//! as soon as its last byte is there; nothing is held that need not be. Only `data` is masked and recorded, so
-//! nothing else that a server writes is passed on unless there is no room in it for a value.
+//! as soon as its last byte is there; nothing is held that need not be. `data` is masked and recorded; what else goes
+//! on is a [`Frame`], recorded beside it.
+
+mod frame;
 
 use bytes::{Bytes, BytesMut};
+
+pub(crate) use frame::Frame;
 
 /// Cuts a stream, however it is chunked.
 #[derive(Debug)]
@@ -23,13 +27,6 @@ pub(crate) struct Splitter {
     first_line_start: usize,
     in_first_line: bool,
 }
-
-/// Longest `id` that is passed on, in bytes; what a client says back of it has the same bound.
-const MAX_ID_BYTES: usize = crate::http::forwarded::MAX_VALUE_BYTES;
-/// Longest name of an event that is passed on, in bytes.
-const MAX_NAME_BYTES: usize = 64;
-/// Most digits of a `retry`.
-const MAX_RETRY_DIGITS: usize = 10;
 
 /// A piece of a stream.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -165,9 +162,14 @@ impl Piece {
         piece
     }
 
-    /// The piece with this data in place of its own. An `id` passes exactly as it is when it `is_clean`: clients
-    /// give it back to resume. Comments lose their text, unknown fields are left out.
-    pub(crate) fn written(&self, data: &[u8], is_clean: impl Fn(&str) -> bool) -> Bytes {
+    /// What of it goes on beside its data; an id only when it `is_clean`.
+    pub(crate) fn frame(&self, is_clean: impl Fn(&str) -> bool) -> Frame {
+        Frame::of(self, is_clean)
+    }
+
+    /// The piece with this frame, and this data in place of its own. Comments lose their text, unknown fields are
+    /// left out; an event of which nothing goes on is not there.
+    pub(crate) fn written(&self, frame: &Frame, data: &[u8]) -> Bytes {
         let mut out = BytesMut::with_capacity(data.len() + 64);
         let mut line = |name: &[u8], value: &[u8]| {
             for part in [name, value, b"\n"] {
@@ -177,32 +179,25 @@ impl Piece {
         if self.has_comment {
             line(b":", b"");
         }
-        if let Some(name) = self.event.as_deref().filter(|name| !name.is_empty()) {
-            let plain = |byte: &u8| byte.is_ascii_alphanumeric() || b"_-./".contains(byte);
-            let passes = name.len() <= MAX_NAME_BYTES
-                && name.iter().all(plain)
-                && std::str::from_utf8(name).is_ok_and(&is_clean);
-            line(b"event: ", if passes { name } else { b"withheld" });
+        if let Some(name) = frame.event {
+            line(b"event: ", name.as_bytes());
         }
-        if let Some(id) = self.id.as_deref() {
-            let passes = id.len() <= MAX_ID_BYTES && std::str::from_utf8(id).is_ok_and(&is_clean);
-            if passes {
-                line(b"id: ", id);
-            } else {
-                line(b": the id of this event is withheld, because it cannot be recorded", b"");
+        if let Some(id) = &frame.id {
+            line(b"id: ", id.as_bytes());
+        }
+        if frame.withholds_id {
+            line(b": the id of this event is withheld, because it cannot be recorded", b"");
+        }
+        if let Some(retry) = frame.retry {
+            line(b"retry: ", retry.to_string().as_bytes());
+        }
+        if self.data.is_some() || frame.has_id() {
+            if self.has_data {
+                data.split(|byte| *byte == b'\n').for_each(|part| line(b"data: ", part));
             }
-        }
-        let is_number = |text: &&[u8]| {
-            (1..=MAX_RETRY_DIGITS).contains(&text.len()) && text.iter().all(u8::is_ascii_digit)
-        };
-        if let Some(retry) = self.retry.as_deref().filter(is_number) {
-            line(b"retry: ", retry);
-        }
-        if self.has_data {
-            data.split(|byte| *byte == b'\n').for_each(|part| line(b"data: ", part));
-        }
-        if self.is_complete {
-            line(b"", b"");
+            if self.is_complete {
+                line(b"", b"");
+            }
         }
         out.freeze()
     }

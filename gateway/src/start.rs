@@ -11,14 +11,18 @@ use identity::Verifier;
 use proto::kind::Kind;
 use proto::v1::{MediaType, PolicyActivated, Slot};
 use recorder::{Draft, RecordError, Recorder, RecorderConfig};
-use tokio::sync::Semaphore;
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::config::{self, GatewayConfig, Settings};
 use crate::http::{self, Hosts};
 use crate::inventory::Inventory;
+use crate::knocks::{self, Count, Knocks};
 use crate::record::{self, Log};
+use crate::room::bytes::Budget;
+use crate::room::compute::Computers;
+use crate::room::places::Places;
 use crate::route::Route;
 use crate::session::Sessions;
 
@@ -81,8 +85,12 @@ pub(crate) struct Shared {
     pub(crate) sessions: Sessions,
     pub(crate) inventory: Inventory,
     pub(crate) waits: Waits,
-    /// One permit for each exchange that may be open.
-    pub(crate) open: Arc<Semaphore>,
+    pub(crate) knocks: Knocks,
+    /// For exchanges that may be open.
+    pub(crate) places: Places,
+    /// For the bytes of messages.
+    pub(crate) budget: Budget,
+    pub(crate) computers: Computers,
     /// Every exchange's task, and those that finish its record.
     pub(crate) exchanges: TaskTracker,
     /// No new exchanges; listening streams end.
@@ -97,6 +105,7 @@ pub(crate) struct Waits {
     pub(crate) answer: Duration,
     pub(crate) body: Duration,
     pub(crate) abandoned: Duration,
+    pub(crate) stall: Duration,
 }
 
 impl Gateway {
@@ -114,6 +123,7 @@ impl Gateway {
             ledger: config.ledger,
             log,
             key,
+            checkpoint_file: config.checkpoint_file,
             limits: recorder::Limits {
                 record_timeout: record::PERSISTENCE,
                 ..recorder::Limits::default()
@@ -137,20 +147,26 @@ impl Gateway {
             verifier,
             snapshot,
             log: Log::new(recorder, record_wait, exchanges.clone()),
-            sessions: Sessions::new(session_key, limits.sessions as usize),
+            sessions: Sessions::new(session_key, limits.sessions as usize, limits.session_share()),
             inventory: Inventory::default(),
             waits: Waits {
                 answer: Duration::from_millis(limits.answer_wait_ms),
                 body: Duration::from_millis(limits.body_wait_ms),
                 abandoned: Duration::from_millis(limits.abandoned_wait_ms),
+                stall: Duration::from_millis(limits.stall_wait_ms),
             },
-            open: Arc::new(Semaphore::new(limits.open_exchanges as usize)),
+            knocks: Knocks::default(),
+            places: Places::new(limits.places()),
+            budget: Budget::new(usize::try_from(limits.message_bytes).unwrap_or(usize::MAX)),
+            computers: Computers::new(),
             exchanges,
             stopping: CancellationToken::new(),
             cut_off: CancellationToken::new(),
         };
         let drain_wait = Duration::from_millis(limits.drain_wait_ms);
-        Ok(Gateway { shared: Arc::new(shared), drain_wait })
+        let shared = Arc::new(shared);
+        shared.exchanges.spawn(record_counted(Arc::clone(&shared)));
+        Ok(Gateway { shared, drain_wait })
     }
 
     /// The routes to serve: `/mcp/{server}`, `/.well-known/oauth-protected-resource…`, `/healthz`, `/readyz`.
@@ -172,7 +188,7 @@ impl Gateway {
     /// Stops: no new exchanges, listening streams end, the others may finish within the configured wait and are
     /// cut off after it; then the record is closed.
     pub async fn stop(&self) {
-        let Shared { exchanges, stopping, cut_off, log, .. } = &*self.shared;
+        let Shared { exchanges, stopping, cut_off, knocks, log, .. } = &*self.shared;
         stopping.cancel();
         exchanges.close();
         let mut drained = tokio::time::timeout(self.drain_wait, exchanges.wait()).await.is_ok();
@@ -180,6 +196,7 @@ impl Gateway {
             cut_off.cancel();
             drained = tokio::time::timeout(CUT_OFF_WAIT, exchanges.wait()).await.is_ok();
         }
+        write_down(log, &knocks.end()).await;
         stop(log.recorder(), drained).await;
     }
 }
@@ -197,6 +214,22 @@ impl Shared {
             return Err("the gateway is stopping".to_owned());
         }
         self.log.recorder().readiness().map_err(|error| error.to_string())
+    }
+}
+
+/// Records what was counted of unknown callers whenever its window has ended, until the gateway stops.
+async fn record_counted(shared: Arc<Shared>) {
+    while shared.stopping.run_until_cancelled(tokio::time::sleep(knocks::PAUSE)).await.is_some() {
+        write_down(&shared.log, &shared.knocks.ended(Instant::now())).await;
+    }
+}
+
+async fn write_down(log: &Log, counts: &[Count]) {
+    if counts.is_empty() {
+        return;
+    }
+    if let Err(unrecorded) = log.record(counts.iter().map(Count::draft).collect(), ()).await {
+        tracing::warn!(error = %unrecorded, "counted refusals are not recorded yet");
     }
 }
 

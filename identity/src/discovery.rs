@@ -11,9 +11,10 @@ use reqwest::{Client, redirect::Policy};
 use serde::Deserialize;
 use url::Url;
 
-use crate::config::{Issuer, is_loopback, secure_url};
+use crate::config::Issuer;
 use crate::foreign::shown;
 use crate::jwk::KeySet;
+use crate::secure_url::{is_loopback, secure_url};
 
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(5);
 const MAX_DOCUMENT_BYTES: usize = 1024 * 1024;
@@ -129,14 +130,8 @@ fn reason(error: &reqwest::Error) -> String {
     if error.is_timeout() {
         return "timed out".to_owned();
     }
-    let mut cause: &dyn std::error::Error = error;
-    while let Some(inner) = cause.source() {
-        cause = inner;
-    }
-    shown(&match error.source() {
-        Some(_) => cause.to_string(),
-        None => error.to_string(),
-    })
+    let causes = std::iter::successors(error.source(), |&cause| cause.source());
+    shown(&causes.last().map_or_else(|| error.to_string(), ToString::to_string))
 }
 
 #[cfg(test)]

@@ -25,6 +25,7 @@ mod machine;
 mod principal;
 mod resource_metadata;
 mod secret_file;
+mod secure_url;
 mod token;
 mod verified;
 mod verifier;

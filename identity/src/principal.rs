@@ -93,6 +93,12 @@ impl Principal {
         self.kind != PrincipalKind::Unauthenticated
     }
 
+    /// Whether it is a machine of the configuration, known by its own key. An issuer is a URL and so has a
+    /// colon; a machine's name has none.
+    pub fn is_configured_machine(&self) -> bool {
+        self.kind == PrincipalKind::Machine && !self.issuer.contains(':')
+    }
+
     /// Whether the token grants `scope` (exact).
     pub fn has_scope(&self, scope: &str) -> bool {
         self.scopes.contains(scope)

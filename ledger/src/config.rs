@@ -7,6 +7,9 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use tlog::{SigningKey, VerifyingKey};
 
+use crate::folder;
+use crate::publish::default_file;
+
 /// Table `[ledger]` of the configuration.
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
@@ -17,8 +20,13 @@ pub struct LedgerConfig {
     /// URL under which readers reach the ledger; the audience of their tokens.
     #[serde(default = "default_public_url")]
     pub public_url: String,
-    /// Folder of the store and of the checkpoint file. One ledger owns it.
+    /// Folder of the store and, unless `checkpoint_file` says otherwise, of the checkpoint file. One ledger owns it.
     pub data_dir: PathBuf,
+    /// File that keeps the published checkpoint, by which a store that was brought back from an older copy is
+    /// noticed at the start. Best on another disk that no backup of `data_dir` covers: a backup that holds both
+    /// brings both back. Left out: `checkpoint` in `data_dir`. To change it, stop the ledger and move the file.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub checkpoint_file: Option<PathBuf>,
     /// File with the log's signing key (`exhibit keygen`), mode 0600. The key's name is the log's origin.
     pub log_key_file: PathBuf,
     /// File with the ledger's own recorder key, mode 0600: it records starts, marks and conflicts.
@@ -49,6 +57,7 @@ pub struct ConfigError(pub Vec<String>);
 #[derive(Debug)]
 pub(crate) struct Checked {
     pub(crate) data_dir: PathBuf,
+    pub(crate) checkpoint_file: PathBuf,
     pub(crate) public_url: String,
     pub(crate) log_key: SigningKey,
     pub(crate) recorder_key: SigningKey,
@@ -95,12 +104,23 @@ impl LedgerConfig {
             }
             recorders.push(own.verifying_key());
         }
+        if let Some(file) = &self.checkpoint_file
+            && !folder::above(file).is_dir()
+        {
+            note(format!(
+                "checkpoint_file: the folder of {} does not exist; mount its disk, or create it",
+                file.display()
+            ));
+        }
         let readers = identity::Verifier::new(self.identity)
             .map_err(|error| note(format!("identity: {error}")))
             .ok();
         match (log_key, own_key, readers) {
             (Some(log_key), Some(recorder_key), Some(readers)) if mistakes.is_empty() => {
                 Ok(Checked {
+                    checkpoint_file: self
+                        .checkpoint_file
+                        .unwrap_or_else(|| default_file(&self.data_dir)),
                     data_dir: self.data_dir,
                     public_url: self.public_url,
                     log_key,

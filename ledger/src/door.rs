@@ -2,6 +2,7 @@
 
 mod access;
 mod append;
+mod knocks;
 mod status;
 mod subscribe;
 #[cfg(test)]
@@ -22,6 +23,7 @@ use tlog::VerifyingKey;
 use tokio::sync::watch;
 use tonic::{Request, Response, Status, Streaming};
 
+pub(crate) use self::knocks::Knocks;
 use crate::health::Health;
 use crate::own::OwnRecorder;
 use crate::publish::Published;
@@ -46,6 +48,7 @@ pub(crate) struct Doors {
     pub(crate) readers: identity::Verifier,
     pub(crate) audience: Arc<str>,
     pub(crate) health: Health,
+    pub(crate) knocks: Arc<Knocks>,
 }
 
 impl Doors {

@@ -14,6 +14,7 @@ use proto::kind::Kind;
 use proto::{ChainHead, decode_entry};
 use tlog::{CompactRange, Hash, LeafIndex, TILE_HEIGHT, VerifyingKey, leaf_hash, open_checkpoint};
 
+use crate::publish::default_file;
 use crate::store::{RocksStore, Store, StoreError};
 
 /// Something that is not as it must be.
@@ -58,13 +59,14 @@ const BYTES_AT_ONCE: usize = 8 << 20;
 
 /// Checks the ledger folder `data_dir`, which no ledger may be using.
 ///
-/// `log` is the log's vkey; seals are verified with the recorder keys in `recorders`. `progress` is told the
-/// number of entries done and of all.
+/// The published checkpoint is in `checkpoint_file`, or else in `data_dir`. `log` is the log's vkey; seals are verified
+/// with the recorder keys in `recorders`. `progress` is told the number of entries done and of all.
 ///
 /// # Errors
 /// [`StoreError::InUse`] when a ledger runs on the folder; other [`StoreError`]s when the store cannot even be read.
 pub fn fsck(
     data_dir: &Path,
+    checkpoint_file: Option<&Path>,
     log: &VerifyingKey,
     recorders: &[VerifyingKey],
     progress: &mut dyn FnMut(u64, u64),
@@ -73,7 +75,8 @@ pub fn fsck(
     let head = store.head()?;
     let size = head.map_or(0, |head| head.size.0);
     let mut walk = Walk::new(&store, log, recorders);
-    let published = walk.read_checkpoint(&data_dir.join("checkpoint"), size);
+    let checkpoint = checkpoint_file.map_or_else(|| default_file(data_dir), Path::to_owned);
+    let published = walk.read_checkpoint(&checkpoint, size);
     let mut next = 0;
     while next < size && walk.report.findings.len() < MAX_FINDINGS {
         let count = usize::try_from(size - next).unwrap_or(ENTRIES_AT_ONCE).min(ENTRIES_AT_ONCE);
@@ -152,7 +155,8 @@ impl<'a> Walk<'a> {
         let note = match std::fs::read_to_string(path) {
             Ok(note) => note,
             Err(error) => {
-                self.find("checkpoint_unreadable", "checkpoint".into(), error);
+                let message = format!("{} cannot be read: {error}", path.display());
+                self.find("checkpoint_unreadable", "checkpoint".into(), message);
                 return None;
             }
         };

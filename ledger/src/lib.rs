@@ -13,6 +13,7 @@
 mod clock;
 mod config;
 mod door;
+mod folder;
 pub mod fsck;
 mod health;
 mod intake;

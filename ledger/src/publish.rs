@@ -1,10 +1,10 @@
 //! Checkpoints: signed, written to their own file, then shown.
 //!
 //! The file stands outside the store, so that a store brought back from an older copy is noticed: it would lack
-//! what the file promised. A crash before the rename leaves the old checkpoint, which the store still satisfies;
+//! what the file promised. (Only a file that was not brought back with the store can show that.) A crash before the rename leaves the old checkpoint, which the store still satisfies;
 //! a crash after it leaves one that nobody has seen yet, which is as good.
 
-use std::fs::{self, File};
+use std::fs;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -13,6 +13,7 @@ use std::time::Duration;
 use tlog::{Checkpoint, CheckpointError, SigningKey, open_checkpoint};
 use tokio::sync::watch;
 
+use crate::folder;
 use crate::store::TreeHead;
 
 /// Shortest time between two checkpoints under load. An idle log publishes at once.
@@ -65,6 +66,11 @@ pub(crate) struct CheckpointFile {
     path: PathBuf,
 }
 
+/// Where the file is when the configuration does not say.
+pub(crate) fn default_file(data_dir: &Path) -> PathBuf {
+    data_dir.join("checkpoint")
+}
+
 impl CheckpointFile {
     pub(crate) fn at(path: PathBuf) -> Self {
         Self { path }
@@ -106,12 +112,15 @@ impl CheckpointFile {
     }
 
     fn write(&self, note: &str) -> io::Result<()> {
-        let folder = self.path.parent().unwrap_or(Path::new("."));
+        let folder = folder::above(&self.path);
         let mut file = tempfile::NamedTempFile::new_in(folder)?;
         file.write_all(note.as_bytes())?;
         file.as_file().sync_all()?;
-        file.persist(&self.path).map_err(|error| error.error)?;
-        File::open(folder)?.sync_all()
+        // Removed when it is dropped, as by an error, until it is renamed.
+        let mut temporary = file.into_temp_path();
+        fs::rename(&temporary, &self.path)?;
+        temporary.disable_cleanup(true);
+        folder::sync(folder)
     }
 
     fn file_error(&self, source: io::Error) -> PublishError {
@@ -177,5 +186,15 @@ mod tests {
         assert_eq!(file.read(&key).unwrap(), Some(second));
         let other = SigningKey::from_seed("log.example", [2; 32]).unwrap();
         assert!(matches!(file.read(&other), Err(PublishError::Content { .. })));
+    }
+
+    #[test]
+    fn what_cannot_be_renamed_leaves_nothing_behind() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = CheckpointFile::at(folder.path().join("checkpoint"));
+        // A folder of that name, with something in it, cannot be replaced by a file.
+        fs::create_dir_all(folder.path().join("checkpoint/in the way")).unwrap();
+        assert!(file.write("note").is_err());
+        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
     }
 }

@@ -1,8 +1,8 @@
 //! Starting and stopping: what must be true before the first event is taken.
 
-use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::Router;
 use tlog::{Hash, TreeSize};
@@ -10,7 +10,8 @@ use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
 use crate::config::{Checked, ConfigError, LedgerConfig};
-use crate::door::Doors;
+use crate::door::{Doors, Knocks};
+use crate::folder;
 use crate::health::{Health, own_recorder, publisher, watch_sequencer};
 use crate::own::{OwnParts, OwnRecorder};
 use crate::publish::{self, CheckpointFile, PublishError, Published};
@@ -18,6 +19,9 @@ use crate::registry::Registry;
 use crate::sequencer::{Fatal, Sequencer};
 use crate::store::{RocksStore, Store, StoreError, TreeHead};
 use crate::tree::TreeReader;
+
+/// How often is looked for windows of unknown callers that have ended.
+const COUNTS_INTERVAL: Duration = Duration::from_secs(5);
 
 /// What a person decides at the start, not in the configuration.
 #[derive(Debug, Clone, Copy, Default)]
@@ -78,7 +82,8 @@ pub enum StartError {
     /// A log without its checkpoint.
     #[error(
         "the store holds {stored} entries, but {checkpoint} is missing: without it nobody can tell whether the \
-         store is older than what others have seen. Bring the file back"
+         store is older than what others have seen. Bring the file back; if `checkpoint_file` was changed, move the \
+         file there"
     )]
     NoCheckpoint {
         /// Entries in the store.
@@ -109,11 +114,11 @@ impl Ledger {
     /// start ([`StartError::OwnStart`]) the first events of that.
     pub async fn start(config: LedgerConfig, options: Options) -> Result<Self, StartError> {
         let config = config.check()?;
-        let (store, checkpoint_path) = open_folder(&config.data_dir)?;
-        let file = CheckpointFile::at(checkpoint_path.clone());
+        let store = open_folder(&config.data_dir)?;
+        let file = CheckpointFile::at(config.checkpoint_file.clone());
         let stored = store.head()?;
         let (sequencer, tree) = Sequencer::start(Arc::clone(&store), options.confirm_clock_step)?;
-        let published = reconcile(&config, &file, &checkpoint_path, stored, &tree)?;
+        let published = reconcile(&config, &file, stored, &tree)?;
         let (published_tx, published) = watch::channel(Arc::new(published));
 
         let log_key = Arc::new(config.log_key);
@@ -131,7 +136,7 @@ impl Ledger {
 
         let (failure_tx, failure) = watch::channel(None);
         let health = Health(failure);
-        let tasks = vec![
+        let mut tasks = vec![
             watch_sequencer(&sequencer, failure_tx.clone()),
             publisher(file, Arc::clone(&log_key), &sequencer, published_tx, failure_tx.clone()),
             own_recorder(own.clone(), log_key.verifying_key().to_string(), failure_tx),
@@ -148,7 +153,9 @@ impl Ledger {
             readers: config.readers,
             audience: config.public_url.into(),
             health,
+            knocks: Arc::new(Knocks::default()),
         };
+        tasks.push(tokio::spawn(record_counted(doors.clone())));
         Ok(Self { doors, tasks })
     }
 
@@ -172,13 +179,16 @@ impl Ledger {
 
     /// Records the stop, takes nothing more, and waits until the stop is published.
     pub async fn stop(self) {
-        let recorded = self.doors.own.stop().await;
+        let recorded = match self.doors.record_counted(true).await {
+            Ok(()) => self.doors.own.stop().await,
+            Err(stopped) => Err(stopped),
+        };
         self.doors.sequencer.close();
         if recorded.is_ok() {
             let size = self.doors.sequencer.head().borrow().size;
             let mut published = self.doors.published.clone();
             let all = published.wait_for(|published| published.checkpoint.size >= size);
-            if tokio::time::timeout(std::time::Duration::from_secs(5), all).await.is_err() {
+            if tokio::time::timeout(Duration::from_secs(5), all).await.is_err() {
                 tracing::warn!("the last checkpoint was not published before the stop");
             }
         }
@@ -188,23 +198,34 @@ impl Ledger {
     }
 }
 
-fn open_folder(data_dir: &Path) -> Result<(Arc<dyn Store>, PathBuf), StartError> {
-    fs::create_dir_all(data_dir)
-        .map_err(|source| StartError::Folder { path: data_dir.to_owned(), source })?;
+/// Records what was counted of unknown callers as its windows end, until the sequencer does.
+async fn record_counted(doors: Doors) {
+    let mut due = tokio::time::interval(COUNTS_INTERVAL);
+    loop {
+        due.tick().await;
+        if doors.record_counted(false).await.is_err() {
+            return;
+        }
+    }
+}
+
+fn open_folder(data_dir: &Path) -> Result<Arc<dyn Store>, StartError> {
+    let failed = |source| StartError::Folder { path: data_dir.to_owned(), source };
+    folder::create(data_dir).map_err(failed)?;
     let store = RocksStore::open(&data_dir.join("store"))?;
-    Ok((Arc::new(store), data_dir.join("checkpoint")))
+    folder::sync(data_dir).map_err(failed)?;
+    Ok(Arc::new(store))
 }
 
 /// The published checkpoint that this start continues; signs the first one of a new log.
 fn reconcile(
     config: &Checked,
     file: &CheckpointFile,
-    path: &Path,
     stored: Option<TreeHead>,
     tree: &TreeReader,
 ) -> Result<Published, StartError> {
     let stored = stored.map_or(0, |head| head.size.0);
-    let checkpoint = path.to_owned();
+    let checkpoint = config.checkpoint_file.clone();
     let Some(published) = file.read(&config.log_key)? else {
         if stored > 0 {
             return Err(StartError::NoCheckpoint { stored, checkpoint });

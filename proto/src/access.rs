@@ -9,7 +9,7 @@ use crate::v1::Slot;
 pub enum Role {
     /// Tests the controls: SQL, proofs, exports, every disclosure.
     Auditor,
-    /// Runs the controls: SQL, exports; no message bodies.
+    /// Runs the controls: SQL, exports; no message bodies, and no decision inputs, in which their arguments stand.
     Compliance,
     /// A machine that pulls the feed: who, from where, what was decided.
     Siem,
@@ -42,7 +42,7 @@ impl Role {
     pub fn may_see(self, slot: Slot) -> bool {
         match self {
             Role::Auditor | Role::Admin | Role::Follower => true,
-            Role::Compliance => slot != Slot::Message,
+            Role::Compliance => !matches!(slot, Slot::Message | Slot::Frame | Slot::DecisionInput),
             Role::Siem => matches!(slot, Slot::Principal | Slot::Client),
             Role::Approver => false,
         }
@@ -65,5 +65,24 @@ impl FromStr for Role {
 
     fn from_str(name: &str) -> Result<Self, UnknownRole> {
         Role::ALL.into_iter().find(|role| role.as_str() == name).ok_or(UnknownRole)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn arguments_are_seen_by_those_who_see_messages() {
+        let sees = |role: Role| [Slot::Message, Slot::DecisionInput].map(|slot| role.may_see(slot));
+        for role in [Role::Auditor, Role::Admin, Role::Follower] {
+            assert_eq!(sees(role), [true; 2], "{role}");
+        }
+        for role in [Role::Compliance, Role::Siem, Role::Approver] {
+            assert_eq!(sees(role), [false; 2], "{role}");
+        }
+        for slot in [Slot::Principal, Slot::Client, Slot::Reason, Slot::Query, Slot::Snapshot] {
+            assert!(Role::Compliance.may_see(slot), "{slot:?}");
+        }
     }
 }

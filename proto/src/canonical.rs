@@ -124,10 +124,99 @@ mod tests {
         assert_eq!(error, EventError::TooLarge { size_bytes: MAX_EVENT_BYTES + 1 });
     }
 
+    /// Valid encodings that go deep: disclosures, a call with facts, a list.
+    fn encodings() -> Vec<Vec<u8>> {
+        let salt = [5; 32];
+        let disclosures = [v1::Slot::Principal, v1::Slot::Message]
+            .map(|slot| crate::disclosure::disclose(slot, v1::MediaType::Json, &salt, b"{}"));
+        let call = v1::Call {
+            server: "db".into(),
+            method: "tools/call".into(),
+            name: "query".into(),
+            definition_digest: Bytes::from_static(&[4; 32]),
+            policy_ids: vec!["a".into(), "b".into()],
+            facts: vec![v1::Fact { kind: 1, label: "select".into(), count: 300 }],
+            ..v1::Call::default()
+        };
+        let tool = v1::Definition { name: "query".into(), digest: Bytes::from_static(&[4; 32]) };
+        let kinds = [
+            Kind::RequestReceived(v1::RequestReceived { call: Some(call), ..Default::default() }),
+            Kind::ToolInventoryObserved(v1::ToolInventoryObserved {
+                server: "db".into(),
+                tools: vec![tool],
+                ..Default::default()
+            }),
+            Kind::ClockStepped(v1::ClockStepped { step_ns: -1, confirmed: true }),
+        ];
+        let events = kinds.map(|kind| Event {
+            exchange_id: Bytes::from_static(&[3; 16]),
+            disclosures: disclosures.to_vec(),
+            kind: Some(kind),
+            ..event()
+        });
+        events.iter().map(|event| encode_event(event).unwrap().to_vec()).collect()
+    }
+
+    /// Decodes; what is accepted is its own re-encoding.
+    fn outcome(bytes: Vec<u8>) -> &'static str {
+        let bytes = Bytes::from(bytes);
+        match decode_event(&bytes) {
+            Ok(event) => {
+                assert_eq!(encode_event(&event).unwrap(), bytes);
+                "accepted"
+            }
+            Err(EventError::TooLarge { .. }) => "too large",
+            Err(EventError::Undecodable(_)) => "undecodable",
+            Err(EventError::NotCanonical { .. }) => "not canonical",
+            Err(EventError::Shape(_)) => "shape",
+        }
+    }
+
+    /// One change of an encoding: a byte set, put in, or a part of another encoding in place of some bytes.
+    type Change = (prop::sample::Index, u8, Option<(prop::sample::Index, prop::sample::Index, u8)>);
+
+    fn change(bytes: &mut Vec<u8>, all: &[Vec<u8>], (at, byte, part): &Change) {
+        let at = at.index(bytes.len() + 1);
+        match part {
+            Some((source, from, length)) => {
+                let source = &all[source.index(all.len())];
+                let from = from.index(source.len());
+                let taken = &source[from..source.len().min(from + usize::from(*length))];
+                let end = bytes.len().min(at + usize::from(*byte));
+                bytes.splice(at..end, taken.iter().copied());
+            }
+            None if at < bytes.len() => bytes[at] = *byte,
+            None => bytes.push(*byte),
+        }
+    }
+
+    #[test]
+    fn every_changed_byte_is_judged_and_every_judgement_is_reached() {
+        let mut outcomes = std::collections::BTreeSet::new();
+        for good in encodings() {
+            for at in 0..good.len() {
+                for to in 0..=u8::MAX {
+                    let mut changed = good.clone();
+                    changed[at] = to;
+                    outcomes.insert(outcome(changed));
+                }
+                outcomes.insert(outcome(good[..at].to_vec()));
+            }
+        }
+        let reached: Vec<_> = outcomes.into_iter().collect();
+        assert_eq!(reached, ["accepted", "not canonical", "shape", "undecodable"]);
+    }
+
     proptest! {
         #[test]
-        fn no_bytes_panic(bytes in proptest::collection::vec(any::<u8>(), 0..256)) {
-            let _outcome = decode_event(&Bytes::from(bytes));
+        fn no_bytes_panic(
+            which: prop::sample::Index,
+            changes in proptest::collection::vec(any::<Change>(), 1..8),
+        ) {
+            let all = encodings();
+            let mut bytes = all[which.index(all.len())].clone();
+            changes.iter().for_each(|one| change(&mut bytes, &all, one));
+            outcome(bytes);
         }
 
         #[test]

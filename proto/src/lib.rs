@@ -15,6 +15,7 @@ pub mod kind;
 pub mod names;
 pub mod seal;
 mod shape;
+pub mod terminal;
 
 pub use access::Role;
 pub use canonical::{EventError, MAX_EVENT_BYTES, decode_event};

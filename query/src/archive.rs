@@ -7,11 +7,12 @@ use arrow::array::AsArray;
 use bytes::Bytes;
 use proto::v1::Opening;
 use tlog::{
-    Checkpoint, Hash, LeafIndex, ProveError, RangeProof, TlogProof, TreeSize, prove_consistency,
-    prove_inclusion,
+    Checkpoint, Hash, LeafIndex, ProveError, RangeProof, TlogProof, TreeSize, VerifyingKey,
+    prove_consistency, prove_inclusion,
 };
 
 use crate::follower::Nodes;
+use crate::follower::marks::Mark;
 use crate::follower::view::View;
 use crate::rows::columns;
 use crate::rows::disclosures::Slots;
@@ -20,28 +21,42 @@ use crate::rows::{Part, RowError};
 /// A consistent view of everything verified, pinned to one verified checkpoint. Cheap to clone; what is verified
 /// later is not in it, what is erased later is.
 #[derive(Debug, Clone)]
-pub struct Archive(Arc<View>);
+pub struct Archive {
+    view: Arc<View>,
+    /// Checkpoints of earlier exports.
+    exported: Arc<[Mark]>,
+}
 
 /// Why a proof could not be made.
 pub type ProofError = ProveError<std::io::Error>;
 
 impl Archive {
     pub(crate) fn new(view: Arc<View>) -> Self {
-        Self(view)
+        Self { view, exported: Arc::new([]) }
+    }
+
+    /// The same, knowing the checkpoints of earlier exports.
+    pub(crate) fn with_exported(self, exported: Arc<[Mark]>) -> Self {
+        Self { exported, ..self }
+    }
+
+    /// The checkpoint, as it is kept.
+    pub(crate) fn mark(&self) -> Mark {
+        Mark { size: self.size(), recorded_at_ns: 0, note: self.view.note.to_string() }
     }
 
     pub(crate) fn view(&self) -> &Arc<View> {
-        &self.0
+        &self.view
     }
 
     /// The checkpoint and its signed note, verbatim.
     pub fn checkpoint(&self) -> (&Checkpoint, &str) {
-        (&self.0.checkpoint, &self.0.note)
+        (&self.view.checkpoint, &self.view.note)
     }
 
     /// Leaves under the checkpoint.
     pub fn size(&self) -> u64 {
-        self.0.size()
+        self.view.size()
     }
 
     /// The exact bytes of the leaves in `range`, in order. The caller bounds the range: a leaf has up to 64 KiB.
@@ -108,8 +123,8 @@ impl Archive {
     /// # Errors
     /// When the range is not under the checkpoint, or a node cannot be read.
     pub fn range_proof(&self, start: u64, end: u64) -> Result<RangeProof, ProofError> {
-        let note = self.0.note.to_string();
-        RangeProof::prove(start, end, self.0.checkpoint.size, note, &self.0.nodes)
+        let note = self.view.note.to_string();
+        RangeProof::prove(start, end, self.view.checkpoint.size, note, &self.view.nodes)
     }
 
     /// Proof that a leaf is in place under the checkpoint.
@@ -118,8 +133,8 @@ impl Archive {
     /// When the leaf is not under the checkpoint, or a node cannot be read.
     pub fn inclusion_proof(&self, index: u64) -> Result<TlogProof, ProofError> {
         let index = LeafIndex(index);
-        let hashes = prove_inclusion(index, self.0.checkpoint.size, &self.0.nodes)?;
-        Ok(TlogProof { extra: None, index, hashes, checkpoint: self.0.note.to_string() })
+        let hashes = prove_inclusion(index, self.view.checkpoint.size, &self.view.nodes)?;
+        Ok(TlogProof { extra: None, index, hashes, checkpoint: self.view.note.to_string() })
     }
 
     /// Proof that the tree of `old` leaves is a prefix of the checkpoint's.
@@ -127,12 +142,12 @@ impl Archive {
     /// # Errors
     /// When `old` is larger than the checkpoint's tree, or a node cannot be read.
     pub fn consistency_proof(&self, old: TreeSize) -> Result<Vec<Hash>, ProofError> {
-        prove_consistency(old, self.0.checkpoint.size, &self.0.nodes)
+        prove_consistency(old, self.view.checkpoint.size, &self.view.nodes)
     }
 
     /// The nodes of the tree, for proofs between any two sizes up to the checkpoint's.
     pub fn nodes(&self) -> &Nodes {
-        &self.0.nodes
+        &self.view.nodes
     }
 
     /// The first leaf that was recorded at or after a time (Unix ns); `None` when all were before.
@@ -150,7 +165,22 @@ impl Archive {
 
     /// Earlier checkpoints that were verified, ascending, with their notes: one for each ten minutes of recorded time.
     pub fn older_checkpoints(&self) -> Vec<(Checkpoint, String)> {
-        let older = self.0.marks.iter().filter(|mark| mark.size <= self.size());
+        self.opened(&self.view.marks)
+    }
+
+    /// Checkpoints that the newest earlier exports of this node were proved against, ascending, with their notes.
+    pub fn exported_checkpoints(&self) -> Vec<(Checkpoint, String)> {
+        self.opened(&self.exported)
+    }
+
+    /// The key that signs the log's checkpoints.
+    pub fn log_key(&self) -> &VerifyingKey {
+        &self.view.log
+    }
+
+    /// Those of the marks that are not newer than the checkpoint.
+    fn opened(&self, marks: &[Mark]) -> Vec<(Checkpoint, String)> {
+        let older = marks.iter().filter(|mark| mark.size <= self.size());
         let parsed = older.filter_map(|mark| {
             let note = tlog::Note::parse(&mark.note).ok()?;
             Some((Checkpoint::parse_text(note.text()).ok()?, mark.note.clone()))
@@ -160,7 +190,7 @@ impl Archive {
 
     /// Is there, from `index` on, anything but records of feed deliveries? Sealed rows always count as something.
     pub(crate) fn has_news(&self, index: u64) -> Result<bool, RowError> {
-        for (part, rows) in self.0.within(index.min(self.size())..self.size())? {
+        for (part, rows) in self.view.within(index.min(self.size())..self.size())? {
             if matches!(part, Part::Sealed(_)) {
                 return Ok(true);
             }
@@ -182,7 +212,7 @@ impl Archive {
         &self,
         read: impl FnOnce(&View) -> Result<T, RowError> + Send + 'static,
     ) -> Result<T, RowError> {
-        let view = Arc::clone(&self.0);
+        let view = Arc::clone(&self.view);
         tokio::task::spawn_blocking(move || read(&view)).await.map_err(|_| RowError::Aborted)?
     }
 }

@@ -66,7 +66,7 @@ pub struct Limits {
     /// Bytes (leaves and disclosures, in MiB) after which recent rows are sealed into a segment.
     #[schemars(range(min = 1, max = 1024))]
     pub segment_mib: usize,
-    /// Feed requests that wait or stream at the same time; a further one gets 429.
+    /// Feed requests that wait or stream at the same time, of one caller a quarter of them; a further one gets 429.
     #[schemars(range(min = 1, max = 65536))]
     pub feed_concurrency: usize,
     /// Seconds between the accesses recorded of one feed consumer.

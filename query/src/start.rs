@@ -9,7 +9,6 @@ use base64::engine::general_purpose::STANDARD;
 use identity::{MachineKey, Verifier};
 use recorder::{Recorder, RecorderConfig};
 use tlog::{SigningKey, VerifyingKey};
-use tokio::sync::Semaphore;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use tonic::transport::Endpoint;
@@ -19,20 +18,27 @@ use crate::archive::Archive;
 use crate::config::QueryConfig;
 use crate::door::access::{Accessed, Visitor};
 use crate::door::error::DoorError;
+use crate::door::knocks::{self, Knocks};
 use crate::door::{Doors, Inner};
 use crate::engine::running::Engine;
+use crate::exported::Exported;
 use crate::feed::deliveries::Deliveries;
+use crate::feed::places::Places;
 use crate::follower::contradiction::Kept;
 use crate::follower::copy::{LocalCopy, OpenError};
 use crate::follower::stream::{Following, Source, contradicted};
 use crate::masking::Masking;
 use crate::rows::RowError;
 
+/// How often what is to be recorded later is looked at.
+const LOOK: std::time::Duration = std::time::Duration::from_secs(5);
+
 /// A running query node. Cheap to clone; [`stop`](Query::stop) ends it for all.
 #[derive(Clone)]
 pub struct Query {
     doors: Doors,
     recorder: Recorder,
+    exported: Arc<Exported>,
     running: Arc<Running>,
 }
 
@@ -91,16 +97,20 @@ impl Query {
         let parsed = Parsed::of(&config)?;
         let masking = Masking::start()?;
         let lock = lock(&config.data_dir)?;
+        let kept = Kept::load(&config.data_dir)?;
+        // After a contradiction nothing is served, but who asks is still recorded, in the log as it now is.
+        let checkpoint_file = kept.is_none().then(|| config.data_dir.join("recorder.checkpoint"));
         let recorder = Recorder::start(RecorderConfig {
             ledger: config.ledger.clone(),
             log: parsed.log.clone(),
             key: parsed.recorder_key,
+            checkpoint_file,
             limits: recorder::Limits::default(),
         })
         .await?;
         let cancel = CancellationToken::new();
         let mut tasks = Vec::new();
-        let following = match Kept::load(&config.data_dir)? {
+        let following = match kept {
             Some(kept) => {
                 tracing::error!(
                     reason = kept.reason,
@@ -121,6 +131,7 @@ impl Query {
                 following
             }
         };
+        let exported = Arc::new(Exported::open(&config.data_dir)?);
         let spill = config.data_dir.join("spill");
         let engine = Engine::start(&config.limits, &spill).map_err(RowError::io(&spill))?;
         let doors = Doors::new(Inner {
@@ -131,11 +142,12 @@ impl Query {
             masking,
             public_url: config.public_url,
             deliveries: Deliveries::new(config.limits.feed_access_interval()),
-            waiting: Arc::new(Semaphore::new(config.limits.feed_concurrency)),
+            places: Places::new(config.limits.feed_concurrency),
+            knocks: Knocks::default(),
         });
         tasks.push(tokio::spawn(keep_house(doors.clone(), cancel.clone())));
         let running = Running { cancel, tasks: Mutex::new(tasks), lock: Mutex::new(Some(lock)) };
-        Ok(Self { doors, recorder, running: Arc::new(running) })
+        Ok(Self { doors, recorder, exported, running: Arc::new(running) })
     }
 
     /// The HTTP doors, to be served as they are or merged with others. Serve them with
@@ -157,7 +169,22 @@ impl Query {
     /// # Errors
     /// When nothing is verified yet, or following stopped at a contradiction: 503, `not_serving`.
     pub fn archive(&self) -> Result<Archive, DoorError> {
-        self.doors.archive()
+        Ok(self.doors.archive()?.with_exported(self.exported.all()))
+    }
+
+    /// Keeps the checkpoint of an archive that was exported, so that later archives know it.
+    ///
+    /// # Errors
+    /// When it cannot be written.
+    pub async fn keep_exported(&self, archive: &Archive) -> Result<(), RowError> {
+        let (exported, mark) = (Arc::clone(&self.exported), archive.mark());
+        let keeping = tokio::task::spawn_blocking(move || exported.keep(mark));
+        keeping.await.map_err(|_| RowError::Aborted)?
+    }
+
+    /// Cancelled once the node is told to stop: what is at work for it should then end.
+    pub fn stopping(&self) -> CancellationToken {
+        self.running.cancel.child_token()
     }
 
     /// What records accesses.
@@ -190,7 +217,7 @@ impl Query {
         self.doors.forbid(visitor, roles, None)
     }
 
-    /// Stops following, records what was delivered and not yet recorded, and stops the recorder.
+    /// Stops following, records what was delivered or counted and not yet recorded, and stops the recorder.
     pub async fn stop(&self) {
         self.running.cancel.cancel();
         let tasks = std::mem::take(
@@ -203,25 +230,23 @@ impl Query {
             }
         }
         self.doors.deliveries.flush(self.doors.journal.as_ref(), true).await;
+        self.doors.record_knocks(self.doors.knocks.end()).await;
         self.recorder.stop(true).await;
         self.running.lock.lock().unwrap_or_else(PoisonError::into_inner).take();
     }
 }
 
-/// Warms the issuers' keys, then records deliveries that are due.
+/// Warms the issuers' keys, then records deliveries that are due, and knocks that were counted.
 async fn keep_house(doors: Doors, cancel: CancellationToken) {
-    let house = async {
-        doors.verifier.warm().await;
-        let mut due = tokio::time::interval(doors.deliveries.interval() / 5);
-        due.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-        loop {
-            due.tick().await;
-            doors.deliveries.flush(doors.journal.as_ref(), false).await;
-        }
-    };
-    tokio::select! {
-        () = cancel.cancelled() => {}
-        () = house => {}
+    if cancel.run_until_cancelled(doors.verifier.warm()).await.is_none() {
+        return;
+    }
+    let mut due = tokio::time::interval((doors.deliveries.interval() / 5).min(LOOK));
+    due.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    // A record that is begun is not broken off.
+    while cancel.run_until_cancelled(due.tick()).await.is_some() {
+        doors.deliveries.flush(doors.journal.as_ref(), false).await;
+        doors.record_knocks(doors.knocks.ended(knocks::WINDOW)).await;
     }
 }
 

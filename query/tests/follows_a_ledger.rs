@@ -56,6 +56,7 @@ impl House {
             listen: listener.local_addr().unwrap(),
             public_url: ledger_url.clone(),
             data_dir: dir.path().join("ledger"),
+            checkpoint_file: None,
             log_key_file: write_key(dir.path(), &log),
             recorder_key_file: write_key(dir.path(), &key("ledger-1", 2)),
             recorders: vec![node.verifying_key().to_string()],

@@ -1,5 +1,6 @@
 //! What a recorder needs to know, and its bounds.
 
+use std::path::PathBuf;
 use std::time::Duration;
 
 use tlog::{SigningKey, VerifyingKey};
@@ -13,6 +14,9 @@ pub struct RecorderConfig {
     pub log: VerifyingKey,
     /// The recorder's own key; its name is the recorder id.
     pub key: SigningKey,
+    /// File, this recorder's alone, that keeps the newest checkpoint it verified: after a restart the log must
+    /// continue it, or nothing is recorded. Its folder must exist. Without a file a restart begins to watch anew.
+    pub checkpoint_file: Option<PathBuf>,
     /// Bounds.
     pub limits: Limits,
 }

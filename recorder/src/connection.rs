@@ -7,12 +7,12 @@ use proto::ids::Id;
 use proto::v1::append_request::Frame as Request;
 use proto::v1::append_response::Frame as Response;
 use proto::v1::ledger_client::LedgerClient;
-use proto::v1::{Answer, AppendRequest, AppendResponse, Open, Opened};
+use proto::v1::{Answer, AppendRequest, AppendResponse, Open, Opened, Watch, Watched};
 use tlog::SigningKey;
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::transport::{Channel, Endpoint};
-use tonic::{Status, Streaming};
+use tonic::{Code, Status, Streaming};
 
 use crate::error::StartError;
 
@@ -36,24 +36,45 @@ pub(crate) enum Broken {
     Refused { code: String, message: String },
 }
 
+/// Refusals that stand until somebody changes something. Whatever else ends a stream may be over at the next
+/// attempt: a pause in the handshake, another stream of this epoch that is about to end, a ledger that restarts.
+const REFUSALS: [&str; 17] = [
+    "recorder_unknown",
+    "recorder_suspended",
+    "recorder_key",
+    "recorder_fork",
+    "ledger_lost_events",
+    "protocol",
+    "event_too_large",
+    "event_undecodable",
+    "event_not_canonical",
+    "event_malformed",
+    "event_of_another_recorder",
+    "event_of_another_epoch",
+    "event_below_head",
+    "disclosure_missing",
+    "disclosure_surplus",
+    "disclosure_mismatch",
+    "seal_invalid",
+];
+
 impl From<Status> for Broken {
     fn from(status: Status) -> Self {
+        let message = status.message().to_owned();
+        let passes = matches!(
+            status.code(),
+            Code::Unavailable
+                | Code::DeadlineExceeded
+                | Code::Internal
+                | Code::Aborted
+                | Code::Cancelled
+                | Code::ResourceExhausted
+                | Code::Unknown
+        );
         let code = status.metadata().get("exhibit-code").and_then(|code| code.to_str().ok());
-        match code {
-            // Another stream of this epoch that is about to end, a key that is about to be registered, a
-            // ledger that is about to restart.
-            None
-            | Some(
-                "recorder_already_open"
-                | "recorder_unknown"
-                | "ledger_stopped"
-                | "not_published"
-                | "watches"
-                | "store_failed",
-            ) => Broken::Retry(status.message().to_owned()),
-            Some(code) => {
-                Broken::Refused { code: code.to_owned(), message: status.message().to_owned() }
-            }
+        match code.filter(|code| !passes && REFUSALS.contains(code)) {
+            Some(code) => Broken::Refused { code: code.to_owned(), message },
+            None => Broken::Retry(message),
         }
     }
 }
@@ -132,6 +153,18 @@ impl Connection {
         send(&self.frames, frame).await
     }
 
+    /// Asks for a proof while nothing else is on its way.
+    pub(crate) async fn ask(&mut self, watch: Watch) -> Result<Watched, Broken> {
+        self.send(Request::Watch(watch)).await?;
+        let answer = tokio::time::timeout(HANDSHAKE_TIMEOUT, self.next()).await;
+        match answer
+            .unwrap_or_else(|_| Err(Broken::Retry("it did not prove in time".to_owned())))?
+        {
+            Response::Watched(watched) => Ok(watched),
+            _ => Err(unexpected("no proof")),
+        }
+    }
+
     /// The ledger's next answer.
     pub(crate) async fn next(&mut self) -> Result<Response, Broken> {
         match self.answers.message().await? {
@@ -155,9 +188,46 @@ fn unexpected(what: &str) -> Broken {
 
 /// The innermost cause, which tells "connection refused" where the outer one says "transport error".
 fn root_cause(error: &dyn std::error::Error) -> String {
-    let mut cause = error;
-    while let Some(inner) = cause.source() {
-        cause = inner;
+    let causes = std::iter::successors(Some(error), |&cause| cause.source());
+    causes.last().unwrap_or(error).to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use tonic::metadata::{MetadataMap, MetadataValue};
+
+    fn is_final(code: Code, exhibit_code: Option<&'static str>) -> bool {
+        let mut metadata = MetadataMap::new();
+        if let Some(exhibit_code) = exhibit_code {
+            metadata.insert("exhibit-code", MetadataValue::from_static(exhibit_code));
+        }
+        let status = Status::with_metadata(code, "why", metadata);
+        matches!(Broken::from(status), Broken::Refused { .. })
     }
-    cause.to_string()
+
+    #[test]
+    fn only_what_somebody_must_change_is_final() {
+        for passing in [
+            (Code::DeadlineExceeded, Some("handshake_timeout")),
+            (Code::DeadlineExceeded, Some("protocol")),
+            (Code::Internal, Some("randomness")),
+            (Code::Unavailable, Some("ledger_stopped")),
+            (Code::AlreadyExists, Some("recorder_already_open")),
+            (Code::FailedPrecondition, Some("a_code_of_tomorrow")),
+            (Code::PermissionDenied, None),
+        ] {
+            assert!(!is_final(passing.0, passing.1), "{passing:?}");
+        }
+        for last in [
+            (Code::Unauthenticated, Some("recorder_unknown")),
+            (Code::Unauthenticated, Some("recorder_key")),
+            (Code::PermissionDenied, Some("recorder_suspended")),
+            (Code::FailedPrecondition, Some("recorder_fork")),
+            (Code::FailedPrecondition, Some("ledger_lost_events")),
+            (Code::InvalidArgument, Some("event_malformed")),
+        ] {
+            assert!(is_final(last.0, last.1), "{last:?}");
+        }
+    }
 }

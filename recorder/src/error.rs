@@ -1,5 +1,7 @@
 //! Why something could not be recorded.
 
+use std::path::PathBuf;
+
 use proto::EventError;
 
 /// Why [`crate::Recorder::record`] failed. The event may still become durable after [`Unavailable`]; after any
@@ -90,6 +92,27 @@ pub enum StartError {
     /// The key's name may not stand in a leaf.
     #[error("the recorder key's name {0:?} may not stand in a leaf; use A-Z a-z 0-9 _ - . / : + @")]
     Name(String),
+    /// The checkpoint file, or its folder, cannot be read.
+    #[error("the checkpoint file {}: {source}; its folder must be there, for this process to write", path.display())]
+    CheckpointFile {
+        /// The file.
+        path: PathBuf,
+        /// The operating system's words.
+        source: std::io::Error,
+    },
+    /// The checkpoint file is of another log, or damaged.
+    #[error(
+        "{} holds no checkpoint of log {log}: {source}. Look why; only if events are to go to another log now, \
+         remove the file", path.display()
+    )]
+    CheckpointContent {
+        /// The file.
+        path: PathBuf,
+        /// The log's origin.
+        log: String,
+        /// What is wrong with it.
+        source: tlog::CheckpointError,
+    },
     /// The first event was not recorded.
     #[error("could not start recording at {url}: {source}")]
     Record {

@@ -13,6 +13,7 @@ mod draft;
 mod error;
 mod frames;
 mod health;
+mod memory;
 mod recorder;
 mod session;
 mod unacknowledged;

@@ -15,7 +15,9 @@ use crate::connection;
 use crate::draft::{Draft, random_id};
 use crate::error::{RecordError, StartError};
 use crate::health::{Health, HealthReceiver};
+use crate::memory::Memory;
 use crate::session::{Command, Session};
+use crate::watch::Watcher;
 
 /// Bytes that one permit of the budget stands for.
 const BUDGET_UNIT: usize = 1_024;
@@ -59,23 +61,26 @@ impl std::fmt::Debug for Recorder {
 }
 
 impl Recorder {
-    /// Opens a new epoch: connects, proves the key, records RecorderStarted.
+    /// Opens a new epoch: connects, proves the key, sees that the log continues the checkpoint that was kept,
+    /// records RecorderStarted.
     ///
     /// # Errors
     /// [`StartError`]; nothing goes on in the background then.
     pub async fn start(config: RecorderConfig) -> Result<Self, StartError> {
-        let RecorderConfig { ledger, log, key, limits } = config;
+        let RecorderConfig { ledger, log, key, checkpoint_file, limits } = config;
         if !proto::names::is_leaf_name(key.name()) {
             return Err(StartError::Name(key.name().to_owned()));
         }
         let endpoint = connection::endpoint(&ledger)?;
+        let memory = Memory::open(checkpoint_file, &log)?;
         let epoch = random_id();
         let origin: Arc<str> = log.name().into();
         let recorder_id: Arc<str> = key.name().into();
         let (commands, waiting) = mpsc::channel(limits.queued);
         let (health_tx, health) = watch::channel(Health::Connecting("not connected yet".into()));
         let chain = Chain::new(key, origin.to_string(), epoch);
-        let session = Session::new(endpoint, log, chain, limits.clone(), waiting, health_tx);
+        let watcher = Watcher::new(log, memory);
+        let session = Session::new(endpoint, watcher, chain, limits.clone(), waiting, health_tx);
         tokio::spawn(session.run());
         let units = (limits.budget_bytes / BUDGET_UNIT).min(Semaphore::MAX_PERMITS);
         let recorder = Self {

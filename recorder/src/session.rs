@@ -10,7 +10,6 @@ use proto::kind::Kind;
 use proto::v1::append_request::Frame as Request;
 use proto::v1::append_response::Frame as Response;
 use proto::v1::{ChainHead as WireHead, Events, NewEvent, RecorderStopped};
-use tlog::VerifyingKey;
 use tokio::sync::{OwnedSemaphorePermit, mpsc, oneshot};
 use tokio::time::{Interval, MissedTickBehavior};
 use tonic::transport::Endpoint;
@@ -84,7 +83,7 @@ impl From<Contradiction> for End {
 impl Session {
     pub(crate) fn new(
         endpoint: Endpoint,
-        log: VerifyingKey,
+        watcher: Watcher,
         chain: Chain,
         limits: Limits,
         commands: mpsc::Receiver<Command>,
@@ -97,7 +96,7 @@ impl Session {
             commands,
             health,
             unacknowledged: Unacknowledged::default(),
-            watcher: Watcher::new(log),
+            watcher,
             previous: None,
             sealed: Sealed { at: Instant::now(), events_since: 0 },
             stopping: None,
@@ -141,9 +140,14 @@ impl Session {
 
     async fn connect(&mut self) -> Result<Connection, End> {
         let (origin, epoch) = (self.watcher.log().name().to_owned(), self.chain.epoch());
-        let (connection, opened) =
+        let (mut connection, opened) =
             connection::open(&self.endpoint, &origin, self.chain.key(), epoch).await?;
         let settled = self.unacknowledged.reconcile(&opened)?;
+        // Before anything is sent: a log that went back gets nothing more.
+        if let Some(watch) = self.watcher.continuation() {
+            let watched = connection.ask(watch).await?;
+            self.watcher.continued(&watched)?;
+        }
         let now = Instant::now();
         self.watcher.reopened(settled > 0, now);
         // What was settled without a place is covered by a seal after it, which the next tick makes.

@@ -1,5 +1,8 @@
 //! A whole Exhibit: keys, configuration, processes, in a folder of its own, on free ports of loopback.
 
+mod config;
+mod readers;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
@@ -8,31 +11,17 @@ use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail, ensure};
-use serde_json::Value;
 use tempfile::TempDir;
 
 use crate::binary::{Tool, exhibit};
 use crate::issuer::Issuer;
 use crate::process::Process;
 use crate::wait::until;
+pub use config::Plan;
+use config::Ports;
 
 /// Origin of the log of every test.
 pub const ORIGIN: &str = "log.tests.example/exhibit";
-
-/// How a system is put together.
-#[derive(Debug, Default)]
-pub struct Plan {
-    /// Servers behind the gateway: name, URL, open to everybody.
-    pub servers: Vec<(String, String, bool)>,
-    /// Text of the Cedar policies.
-    pub policies: String,
-    /// Names of recorders besides the gateway and the query node.
-    pub recorders: Vec<String>,
-    /// Machines that read the ledger besides the query node: name and role.
-    pub readers: Vec<(String, String)>,
-    /// Lines of `[query.limits]`.
-    pub query_limits: String,
-}
 
 /// Which components run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -51,24 +40,8 @@ pub struct System {
     ports: Ports,
     vkeys: BTreeMap<String, String>,
     running: BTreeMap<&'static str, Process>,
+    environment: Vec<(String, PathBuf)>,
     http: reqwest::Client,
-}
-
-#[derive(Debug, Clone, Copy)]
-struct Ports {
-    ledger: u16,
-    gateway: u16,
-    query: u16,
-}
-
-impl Plan {
-    /// Servers with these policies.
-    pub fn new(servers: &[(&str, &str, bool)], policies: &str) -> Self {
-        let owned =
-            |&(name, url, open): &(&str, &str, bool)| (name.to_owned(), url.to_owned(), open);
-        let servers = servers.iter().map(owned).collect();
-        Self { servers, policies: policies.to_owned(), ..Self::default() }
-    }
 }
 
 impl System {
@@ -92,7 +65,8 @@ impl System {
         std::fs::write(dir.path().join("policies/tests.cedar"), &plan.policies)?;
         let ports = Ports { ledger: 0, gateway: 0, query: 0 };
         let http = reqwest::Client::new();
-        let mut system = Self { dir, ports, vkeys, running: BTreeMap::new(), http };
+        let mut system =
+            Self { dir, ports, vkeys, running: BTreeMap::new(), environment: Vec::new(), http };
         std::fs::write(system.path("trust"), system.trust())?;
         for _ in 0..5 {
             system.ports =
@@ -156,6 +130,11 @@ impl System {
         tlog::SigningKey::parse(text.trim_end()).with_context(|| format!("key {name}"))
     }
 
+    /// What components get in their environment from now on, in place of what was set so before.
+    pub fn set_environment(&mut self, variables: Vec<(String, PathBuf)>) {
+        self.environment = variables;
+    }
+
     /// Starts a component: `up`, `ledger`, `query` or `gateway`; does not wait until it is ready.
     ///
     /// # Errors
@@ -164,6 +143,7 @@ impl System {
         let mut command = Command::new(exhibit()?);
         command.arg(part).arg("--config").arg(self.path("exhibit.toml"));
         command.env("RUST_LOG", "info,h2=warn,hyper=warn").current_dir(self.dir());
+        command.envs(self.environment.iter().map(|(name, value)| (name, value)));
         self.running.insert(part, Process::start(part, command)?);
         Ok(())
     }
@@ -236,78 +216,6 @@ impl System {
         Ok(())
     }
 
-    /// Asks SQL; the answer as JSON.
-    ///
-    /// # Errors
-    /// When it is refused.
-    pub async fn sql(&self, token: &str, statement: &str) -> Result<Value> {
-        let answer = self.ask_sql(token, statement, "application/json").await?;
-        let status = answer.status();
-        let text = answer.text().await?;
-        ensure!(status.is_success(), "{status} for {statement}: {text}");
-        Ok(serde_json::from_str(&text)?)
-    }
-
-    /// Asks SQL; the HTTP response as it is.
-    ///
-    /// # Errors
-    /// When there is none.
-    pub async fn ask_sql(
-        &self,
-        token: &str,
-        statement: &str,
-        accept: &str,
-    ) -> Result<reqwest::Response> {
-        let request = self.http.post(format!("{}/v1/sql", self.query()));
-        let request = request.bearer_auth(token).header("accept", accept);
-        Ok(request.header("content-type", "text/plain").body(statement.to_owned()).send().await?)
-    }
-
-    /// Asks until the rows satisfy `enough`, since a query node follows a moment behind; then the rows.
-    ///
-    /// # Errors
-    /// When they do not within 20 seconds, or the query is refused.
-    pub async fn rows(
-        &self,
-        token: &str,
-        statement: &str,
-        enough: impl Fn(&[Value]) -> bool,
-    ) -> Result<Vec<Value>> {
-        let enough = &enough;
-        until(statement, Duration::from_secs(20), || async move {
-            let answer = self.sql(token, statement).await?;
-            let rows = answer["rows"].as_array().cloned().unwrap_or_default();
-            ensure!(enough(&rows), "rows were {}", Value::from(rows));
-            Ok(Some(rows))
-        })
-        .await
-    }
-
-    /// `exhibit` with this token and this query node.
-    ///
-    /// # Errors
-    /// When it was not built.
-    pub fn exhibit(&self, token: &str, args: &[&str]) -> Result<Tool> {
-        let tool = Tool::exhibit(args)?.within(self.dir());
-        Ok(tool.env("EXHIBIT_QUERY", self.query()).env("EXHIBIT_TOKEN", token))
-    }
-
-    /// A reader's HTTP client request to the query node.
-    pub fn get(&self, token: &str, path: &str) -> reqwest::RequestBuilder {
-        self.http.get(format!("{}{path}", self.query())).bearer_auth(token)
-    }
-
-    /// The checkpoint that the ledger publishes now.
-    ///
-    /// # Errors
-    /// When it is not to be had, or is not signed by the log.
-    pub async fn checkpoint(&self) -> Result<tlog::Checkpoint> {
-        let url = format!("{}/checkpoint", self.ledger());
-        let note = self.http.get(url).send().await?.error_for_status()?.text().await?;
-        let log = tlog::VerifyingKey::parse(self.vkey("log"))?;
-        Ok(tlog::open_checkpoint(&note, &log)?)
-    }
-
     async fn start_parts(&mut self, shape: Shape) -> Result<()> {
         let parts: &[&'static str] = match shape {
             Shape::Together => &["up"],
@@ -318,102 +226,6 @@ impl System {
             self.start_part(part).await?;
         }
         Ok(())
-    }
-
-    fn config(&self, plan: &Plan, issuer: Option<&Issuer>) -> String {
-        let (ledger, gateway, query) = (self.ledger(), self.gateway(), self.query());
-        let Ports { ledger: ledger_port, gateway: gateway_port, query: query_port } = self.ports;
-        let vkey = |name: &str| self.vkey(name);
-        let recorders: Vec<String> = ["gateway", "query"]
-            .into_iter()
-            .chain(plan.recorders.iter().map(String::as_str))
-            .map(|name| format!("  \"{}\",\n", vkey(name)))
-            .collect();
-        let recorders = recorders.concat();
-        let identity = |table: &str| match issuer {
-            None => String::new(),
-            Some(issuer) => format!(
-                "[[{table}.identity.issuers]]\nissuer = \"{}\"\nalgorithms = [\"ES256\"]\nkind_claim = \"kind\"\n",
-                issuer.url()
-            ),
-        };
-        let (gateway_identity, query_identity) = (identity("gateway"), identity("query"));
-        let servers: Vec<String> = plan
-            .servers
-            .iter()
-            .map(|(name, url, open)| {
-                let auth = if *open { "none" } else { "bearer" };
-                format!("[gateway.servers.{name}]\nurl = \"{url}\"\nauth = \"{auth}\"\n")
-            })
-            .collect();
-        let servers = servers.concat();
-        let log = vkey("log");
-        let follower = ("query".to_owned(), "follower".to_owned());
-        let machines: Vec<String> = std::iter::once(&follower)
-            .chain(&plan.readers)
-            .map(|(name, role)| {
-                format!(
-                    "[[ledger.identity.machines]]\nname = \"{name}\"\npublic_key = \"{}\"\nroles = [\"{role}\"]\n",
-                    vkey(name)
-                )
-            })
-            .collect();
-        let machines = machines.concat();
-        let limits = &plan.query_limits;
-        // A gateway that guards nothing has no table.
-        let gateway = match servers.as_str() {
-            "" => String::new(),
-            servers => format!(
-                r#"
-[gateway]
-listen = "127.0.0.1:{gateway_port}"
-public_url = "{gateway}"
-ledger = "{ledger}"
-log_vkey = "{log}"
-recorder_key_file = "keys/gateway.key"
-policy_dir = "policies"
-{gateway_identity}[gateway.limits]
-record_wait_ms = 2000
-{servers}"#
-            ),
-        };
-        format!(
-            r#"[ledger]
-listen = "127.0.0.1:{ledger_port}"
-public_url = "{ledger}"
-data_dir = "ledger"
-log_key_file = "keys/log.key"
-recorder_key_file = "keys/ledger.key"
-recorders = [
-{recorders}]
-{machines}
-[query]
-listen = "127.0.0.1:{query_port}"
-public_url = "{query}"
-ledger = "{ledger}"
-log_vkey = "{log}"
-recorder_key_file = "keys/query.key"
-data_dir = "query"
-{query_identity}[query.limits]
-{limits}
-
-[evidence]
-package_key_file = "keys/packages.key"
-work_dir = "exports"
-{gateway}"#
-        )
-    }
-
-    /// The trust file that an auditor would get from the operator, apart from any package.
-    fn trust(&self) -> String {
-        let mut text =
-            format!("log {}\nquorum none\nsigner {}\n", self.vkey("log"), self.vkey("packages"));
-        for (name, vkey) in &self.vkeys {
-            if !matches!(name.as_str(), "log" | "packages") {
-                text.push_str(&format!("recorder {vkey}\n"));
-            }
-        }
-        text
     }
 }
 

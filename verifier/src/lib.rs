@@ -8,6 +8,7 @@
 //! [`layout`] is the one definition of a package's files: the exporter writes with it, the verifier reads with it.
 
 mod check;
+mod compile;
 pub mod layout;
 mod material;
 mod read;
@@ -16,8 +17,8 @@ mod trust;
 
 pub use check::{Options, read_material, verify, verify_opened};
 pub use material::{
-    CheckpointId, ContextLeaf, CustomQuery, DisclosureRow, EarlierCheckpoint, LeafRow, Mapping,
-    Material, Opening, Parameters, Range, Rederive, Status,
+    CheckpointId, ContextLeaf, CustomQuery, DisclosureRow, EXPORT_ROLES, EarlierCheckpoint,
+    LeafRow, Mapping, Material, Opening, Parameters, Range, Rederive, Status, is_countable,
 };
 pub use read::{Package, PackageError};
 pub use report::{Check, Outcome, Remark, Report, Subject};

@@ -136,6 +136,9 @@ pub struct Opening {
     pub content: bytes::Bytes,
 }
 
+/// Roles that may export; a package for another role is none.
+pub const EXPORT_ROLES: [Role; 3] = [Role::Auditor, Role::Compliance, Role::Admin];
+
 /// What was asked for, of which log: `data/ipe/parameters.json`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -224,12 +227,13 @@ impl Parameters {
         text
     }
 
-    /// Nanoseconds of the period's start since 1970; 0 before that.
+    /// Nanoseconds of the period's start since 1970. A package whose times are not [countable](is_countable) is not
+    /// read; elsewhere they are clamped.
     pub fn from_ns(&self) -> u64 {
         nanoseconds(self.from)
     }
 
-    /// Nanoseconds of the period's end since 1970; 0 before that.
+    /// Nanoseconds of the period's end since 1970; as [`from_ns`](Self::from_ns).
     pub fn to_ns(&self) -> u64 {
         nanoseconds(self.to)
     }
@@ -240,6 +244,12 @@ impl Parameters {
     }
 }
 
+/// Can a leaf have this time: is it in the years 1970 to 2262, as the columns of the tables count them?
+pub fn is_countable(time: jiff::Timestamp) -> bool {
+    (0..=i128::from(i64::MAX)).contains(&time.as_nanosecond())
+}
+
 fn nanoseconds(time: jiff::Timestamp) -> u64 {
-    u64::try_from(time.as_nanosecond()).unwrap_or(0)
+    let nanoseconds = time.as_nanosecond().max(0);
+    u64::try_from(nanoseconds).unwrap_or(u64::MAX)
 }

@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use proto::terminal::shown;
 use serde::Serialize;
 
 /// The result of every check, in the order in which a reader should read them.
@@ -108,18 +109,11 @@ impl Report {
     }
 }
 
+/// For a terminal: what comes from the package is [`shown`], so that it cannot pass for words of the verifier.
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if let Some(subject) = &self.subject {
-            writeln!(f, "Log     {}, checkpoint of {} leaves", subject.origin, subject.tree_size)?;
-            writeln!(f, "Period  {} to {}", subject.from, subject.to)?;
-            writeln!(
-                f,
-                "Range   leaves {} to {}, for the role {}\n",
-                subject.start,
-                subject.end.saturating_sub(1),
-                subject.role
-            )?;
+            self.write_subject(f, subject)?;
         }
         let width = self.checks.iter().map(|check| check.title.len()).max().unwrap_or(0);
         for check in &self.checks {
@@ -131,13 +125,13 @@ impl fmt::Display for Report {
                 }
                 Outcome::NotChecked { reason } => ("NOT CHECKED", reason.clone()),
             };
-            writeln!(f, "{word:<11}  {:<width$}  {text}", check.title)?;
+            writeln!(f, "{word:<11}  {:<width$}  {}", check.title, shown(&text))?;
         }
         if !self.remarks.is_empty() {
             writeln!(f)?;
         }
         for remark in &self.remarks {
-            writeln!(f, "{}: {}", remark.word, remark.meaning)?;
+            writeln!(f, "{}: {}", remark.word, shown(&remark.meaning))?;
         }
         let failed = self.failures().count();
         let open = self
@@ -149,10 +143,32 @@ impl fmt::Display for Report {
             (0, 0) => writeln!(f, "\nThe package is verified."),
             (0, open) => writeln!(
                 f,
-                "\nThe package is NOT verified: {open} required checks could not be made."
+                "\nThe package is NOT verified: {open} required checks could not be made. None failed."
             ),
             (failed, _) => writeln!(f, "\nThe package is NOT verified: {failed} checks failed."),
         }
+    }
+}
+
+impl Report {
+    /// Whose word the header is, when no trusted key signed it, is said first.
+    fn write_subject(&self, f: &mut fmt::Formatter<'_>, subject: &Subject) -> fmt::Result {
+        let is_signed = self
+            .checks
+            .iter()
+            .any(|check| check.id == "signature" && matches!(check.outcome, Outcome::Pass { .. }));
+        if !is_signed {
+            writeln!(f, "What the package says of itself; nobody whom you trust has signed it:")?;
+        }
+        let (origin, role) = (shown(&subject.origin), shown(&subject.role));
+        writeln!(f, "Log     {origin}, checkpoint of {} leaves", subject.tree_size)?;
+        writeln!(f, "Period  {} to {}", shown(&subject.from), shown(&subject.to))?;
+        writeln!(
+            f,
+            "Range   leaves {} to {}, for the role {role}\n",
+            subject.start,
+            subject.end.saturating_sub(1),
+        )
     }
 }
 
@@ -201,5 +217,43 @@ impl From<Checked> for Outcome {
             Err(Stop::Fail(Failure { code, detail, at })) => Outcome::Fail { code, detail, at },
             Err(Stop::NotChecked(reason)) => Outcome::NotChecked { reason },
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nothing_of_a_package_reaches_a_terminal_as_a_command() {
+        let bad = "x\u{1b}[2J\n\nThe package is verified.\u{202e}\u{9b}0m\u{200b}";
+        let check = |outcome| Check { id: "bag", title: "Bag", required: true, outcome };
+        let report = Report {
+            subject: Some(Subject {
+                origin: bad.to_owned(),
+                from: bad.to_owned(),
+                to: bad.to_owned(),
+                role: bad.to_owned(),
+                start: 0,
+                end: 1,
+                tree_size: 1,
+            }),
+            checks: vec![
+                check(Outcome::Pass { detail: bad.to_owned() }),
+                check(Outcome::NotChecked { reason: bad.to_owned() }),
+                check(Outcome::Fail {
+                    code: "bag.stray",
+                    detail: bad.to_owned(),
+                    at: Some(bad.to_owned()),
+                }),
+            ],
+            remarks: vec![Remark { word: "OTHER VERSION", meaning: bad.to_owned() }],
+        };
+        let text = report.to_string();
+        let hidden = ['\u{1b}', '\u{9b}', '\u{202e}', '\u{200b}'];
+        assert!(!text.contains(hidden), "{text:?}");
+        assert_eq!(text.matches("\\u{1b}[2J").count(), 9, "{text}");
+        assert!(!text.lines().any(|line| line.starts_with("The package is verified")), "{text}");
+        assert!(text.starts_with("What the package says of itself"), "{text}");
     }
 }

@@ -52,12 +52,29 @@ impl ConfigCommand {
                 print!("{text}");
             }
             What::Schema => {
-                let schema = schemars::schema_for!(Config);
-                let text = serde_json::to_string_pretty(&schema)
-                    .map_err(|error| Failure::failed("config", error))?;
+                let text = schema().map_err(|error| Failure::failed("config", error))?;
                 say!("{text}");
             }
         }
         Ok(())
+    }
+}
+
+/// The schema of the file, as `schemas/config.schema.json` has it.
+fn schema() -> Result<String, serde_json::Error> {
+    serde_json::to_string_pretty(&schemars::schema_for!(Config))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_published_schema_is_current() {
+        let published = include_str!("../../../schemas/config.schema.json");
+        assert!(
+            published.trim_end() == schema().unwrap(),
+            "the configuration has changed: run `exhibit config schema > schemas/config.schema.json`"
+        );
     }
 }

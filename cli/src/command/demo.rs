@@ -79,9 +79,10 @@ async fn tell(setting: &Setting, page: &mut Page) -> Result<Told, Failure> {
     let to = rounded(jiff::RoundMode::Ceil)?;
     let counts = chapters::seen(page, &performed, shop)?;
 
-    // Everything before `to` is in the log once something of later is. That comes by itself: a recorder seals.
+    // Everything before `to` is in the log once something of later is. That comes by itself, and so does the seal: a
+    // recorder seals every second.
     let siem = Auditor::new(&setting.addresses.query, &tokens["siem"])?;
-    let pulled = siem.pull_until(to).await?;
+    let pulled = siem.pull_until(to, setting::GATEWAY).await?;
     let carol = Auditor::new(&setting.addresses.query, &tokens["carol"])?;
     let values = shop.regulated_values();
     let folders = [setting.ledger_data(), setting.query_data()];

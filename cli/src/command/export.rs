@@ -26,6 +26,10 @@ pub(crate) struct Export {
     /// A criterion to evidence, such as CC6.1; once for each, all without it
     #[arg(long, value_name = "ID")]
     criterion: Vec<String>,
+    /// A checkpoint of the log that you kept from earlier, or a .tlog-proof: the package will prove that the log only grew
+    /// since then; once for each
+    #[arg(long, value_name = "FILE")]
+    since: Vec<PathBuf>,
     /// Where the package goes: a new folder, or a file that ends in .zip
     #[arg(long, value_name = "PATH")]
     out: PathBuf,
@@ -44,8 +48,12 @@ impl Export {
             let message = format!("{} is no folder; make it first", folder.display());
             return Err(Failure::unusable("place_missing", message));
         }
+        let read = |file: &PathBuf| {
+            std::fs::read_to_string(file).map_err(|error| failure::file(file, &error))
+        };
+        let since = self.since.iter().map(read).collect::<Result<Vec<String>, Failure>>()?;
         let asked = serde_json::json!({
-            "from": self.from, "to": self.to, "open": self.open, "criteria": self.criterion
+            "from": self.from, "to": self.to, "open": self.open, "criteria": self.criterion, "since": since
         });
         let request = self
             .service

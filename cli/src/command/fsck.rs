@@ -14,6 +14,9 @@ use crate::say::say;
 pub(crate) struct Fsck {
     /// The ledger's data folder; the ledger must not be running
     data_dir: PathBuf,
+    /// The published checkpoint, when the ledger's checkpoint_file is not in its data folder
+    #[arg(long, value_name = "FILE")]
+    checkpoint_file: Option<PathBuf>,
     /// vkey of the log
     #[arg(long, value_name = "VKEY")]
     log: String,
@@ -39,14 +42,16 @@ impl Fsck {
             ProgressStyle::with_template("{bar:40} {pos}/{len} entries {per_sec} {eta}")
                 .unwrap_or_else(|_| ProgressStyle::default_bar()),
         );
-        let report = ledger::fsck(&self.data_dir, &log, &recorders, &mut |done, all| {
+        let mut progress = |done, all| {
             bar.set_length(all);
             bar.set_position(done);
-        })
-        .map_err(|error| match error {
-            StoreError::InUse { .. } => Failure::unusable("ledger_running", error),
-            _ => Failure::failed("store", error),
-        })?;
+        };
+        let checkpoint = self.checkpoint_file.as_deref();
+        let report = ledger::fsck(&self.data_dir, checkpoint, &log, &recorders, &mut progress)
+            .map_err(|error| match error {
+                StoreError::InUse { .. } => Failure::unusable("ledger_running", error),
+                _ => Failure::failed("store", error),
+            })?;
         let seconds = bar.elapsed().as_secs_f64();
         bar.finish_and_clear();
         if json {

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use base64::{Engine, engine::general_purpose::STANDARD};
+use base64::{Engine, engine::general_purpose::STANDARD_NO_PAD};
 use clap::Args;
 use serde_json::Value;
 use tlog::{Hash, LeafIndex, TlogProof, VerifyingKey};
@@ -48,7 +48,7 @@ impl Proof {
             return Ok(());
         }
         if self.out.is_none() {
-            print!("{text}");
+            say!("{}", text.trim_end());
         }
         eprintln!(
             "verified: leaf {} ({leaf_hash}) is in the log {} of {} entries with root {}",
@@ -80,9 +80,8 @@ impl Proof {
             let message = format!("there is no leaf {} in the log yet", self.leaf_index);
             return Err(Failure::unusable("no_such_leaf", message));
         };
-        let leaf = base64::engine::general_purpose::STANDARD_NO_PAD
-            .decode(leaf.trim_end_matches('='))
-            .or_else(|_| STANDARD.decode(leaf))
+        let leaf = STANDARD_NO_PAD
+            .decode(leaf)
             .map_err(|error| Failure::failed("answer_unreadable", error))?;
         Ok((tlog::leaf_hash(&leaf), proof.to_owned()))
     }

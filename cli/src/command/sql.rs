@@ -2,6 +2,7 @@
 
 use clap::{Args, ValueEnum};
 use comfy_table::{Table, presets};
+use proto::terminal::shown;
 use serde_json::Value;
 
 use crate::failure::Failure;
@@ -73,24 +74,21 @@ fn print_table(answer: &Value) {
     say!("");
     say!("{} rows, of a log of {} entries, at checkpoint", rows.len(), answer["tree_size"]);
     for line in answer["checkpoint"].as_str().unwrap_or_default().lines() {
-        say!("  {line}");
+        say!("  {}", shown(line));
     }
 }
 
 fn column_name(column: &Value) -> String {
-    column.as_str().or_else(|| column["name"].as_str()).unwrap_or_default().to_owned()
+    let name = column.as_str().or_else(|| column["name"].as_str()).unwrap_or_default();
+    shown(name).into_owned()
 }
 
-/// Text as it is, everything else as JSON; control characters are shown, not obeyed.
+/// Text as it is, everything else as JSON; what would command a terminal is shown, not obeyed.
 fn cell(value: &Value) -> String {
     let text = match value {
         Value::Null => String::new(),
         Value::String(text) => text.clone(),
         other => other.to_string(),
     };
-    text.chars().flat_map(shown).collect()
-}
-
-fn shown(character: char) -> Vec<char> {
-    if character.is_control() { character.escape_default().collect() } else { vec![character] }
+    shown(&text).into_owned()
 }

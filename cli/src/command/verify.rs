@@ -24,8 +24,12 @@ pub(crate) struct Verify {
     /// Check a sample: verify this package, draw the sample from it again, and compare
     #[arg(long, value_name = "PACKAGE")]
     of: Option<PathBuf>,
+    /// Accept a package of another version of Exhibit whose report, README and scripts are not those that this version
+    /// makes: do not rely on these files, nothing vouches for them
+    #[arg(long)]
+    allow_other_version: bool,
     /// Only print the allowed_signers file for `ssh-keygen -Y verify`, made from the trust file
-    #[arg(long, conflicts_with_all = ["package", "since", "of"])]
+    #[arg(long, conflicts_with_all = ["package", "since", "of", "allow_other_version"])]
     print_allowed_signers: bool,
 }
 
@@ -38,7 +42,12 @@ impl Verify {
         let since = self.since.as_deref().map(std::fs::read_to_string).transpose();
         let since = since
             .map_err(|error| failure::file(self.since.as_deref().unwrap_or(package), &error))?;
-        let report = check(self.of.as_deref().unwrap_or(package), &trust, since)?;
+        let options = Options {
+            since,
+            rederive: Some(&evidence::Derivation),
+            allow_other_version: self.allow_other_version,
+        };
+        let report = check(self.of.as_deref().unwrap_or(package), &trust, &options)?;
         let sample = match &self.of {
             Some(of) if report.ok() => Some(
                 evidence::check_sample(package, of)
@@ -75,10 +84,9 @@ impl Verify {
     }
 }
 
-fn check(package: &Path, trust: &Trust, since: Option<String>) -> Result<Report, Failure> {
-    let options = Options { since, rederive: Some(&evidence::Derivation) };
+fn check(package: &Path, trust: &Trust, options: &Options<'_>) -> Result<Report, Failure> {
     let spinner = ProgressBar::new_spinner();
-    let report = verifier::verify(package, trust, &options, &mut |title| {
+    let report = verifier::verify(package, trust, options, &mut |title| {
         spinner.set_message(title);
         spinner.tick();
     });

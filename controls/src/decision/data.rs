@@ -6,6 +6,10 @@ use cedar_policy::{ExpressionConstructionError, RestrictedExpression};
 
 use crate::json::{Kind, Node, write_string};
 
+/// Most values, of every depth together, in the arguments of one call: the policy engine needs hundreds of
+/// bytes for each.
+pub(super) const MAX_VALUES: usize = 50_000;
+
 /// A value of the caller's, in the types of Cedar.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Data {
@@ -36,6 +40,19 @@ impl Data {
                     .collect(),
             ),
         })
+    }
+
+    /// Are there at most [`MAX_VALUES`] values in this one?
+    pub(super) fn is_within_bounds(node: Node<'_>) -> bool {
+        fn take(node: Node<'_>, left: &mut usize) -> bool {
+            *left > 0 && {
+                *left -= 1;
+                node.elements().all(|element| take(element, left))
+                    && node.members().all(|member| take(member.value, left))
+            }
+        }
+        // The outermost value is none of those in it.
+        take(node, &mut (MAX_VALUES + 1))
     }
 
     pub(super) fn texts<S: AsRef<str>>(texts: impl IntoIterator<Item = S>) -> Data {

@@ -7,7 +7,7 @@ use bytes::Bytes;
 use proto::v1::{AuthMethod, Fact, FactKind};
 
 use super::call::{Arguments, CallFacts, PrincipalInput, PrincipalKind};
-use super::data::Data;
+use super::data::{Data, MAX_VALUES};
 use crate::json::{Document, JsonError, Kind, Node};
 
 /// Version of the input's form.
@@ -30,6 +30,11 @@ pub enum InputError {
     /// A header parameter is not named as one, or its name holds a value that is masked.
     #[error("the name of an Mcp-Param header holds a value that may not be recorded: rename it")]
     ParameterName,
+    /// More than a decision can take.
+    #[error(
+        "the arguments of the call hold more than {MAX_VALUES} values: split the call, or send long lists as one text"
+    )]
+    TooManyValues,
     /// A `#` in the issuer would let two principals share a name.
     #[error("the issuer's name contains `#`")]
     IssuerWithHash,
@@ -184,6 +189,9 @@ impl Seen {
 }
 
 fn record(node: Node<'_>) -> Result<BTreeMap<String, Data>, InputError> {
+    if !Data::is_within_bounds(node) {
+        return Err(InputError::TooManyValues);
+    }
     match Data::from_json(node) {
         Some(Data::Record(members)) => Ok(members),
         None => Ok(BTreeMap::new()),

@@ -13,9 +13,12 @@
 //! | array | Set (order and repetition are lost) |
 //! | object | Record, whatever its member names: `__entity` and `__extn` are plain names |
 //!
+//! Arguments hold at most 50,000 values, of every depth together; a call with more is refused.
+//!
 //! A policy that compares a number of the wrong form fails to evaluate, and an evaluation that fails denies.
 
 mod authorize;
+mod bounds;
 mod call;
 mod data;
 mod input;

@@ -8,6 +8,7 @@ use cedar_policy::ffi::DetailedError;
 use cedar_policy::{Effect, Policy, PolicyId, PolicySet, Schema};
 use proto::names::is_leaf_name;
 
+use super::bounds;
 use super::validate;
 
 /// A policy file.
@@ -51,18 +52,34 @@ pub(super) struct Placed {
     pub(super) span: Range<usize>,
 }
 
+/// Stack for reading policies. Cedar's parser takes up to 32 KiB of it for each level of brackets, in a debug build
+/// more, and whoever reads policies may have a stack of 2 MiB.
+const STACK_BYTES: usize = 64 << 20;
+
+/// Reads policies and schema on a stack of their own.
 pub(super) fn read(files: &[PolicyFile<'_>], schema: &str) -> Result<Policies, Vec<PolicyMistake>> {
-    let mut mistakes = Vec::new();
-    let schema = match Schema::from_cedarschema_str(schema) {
-        Ok((schema, _warnings)) => Some(schema),
-        Err(error) => {
-            flatten(None, 0, &DetailedError::from(&error), &mut mistakes);
-            None
-        }
+    let failed = |what: String| {
+        let message = format!("the policies cannot be read here: {what}");
+        vec![PolicyMistake { file: None, offset: 0, message }]
     };
+    std::thread::scope(|scope| {
+        let thread = std::thread::Builder::new().stack_size(STACK_BYTES);
+        let reading = thread.spawn_scoped(scope, || read_here(files, schema));
+        let read =
+            reading.map_err(|error| failed(format!("there is no thread for it ({error})")))?;
+        read.join().unwrap_or_else(|_| Err(failed("the policy engine failed".to_owned())))
+    })
+}
+
+fn read_here(files: &[PolicyFile<'_>], schema: &str) -> Result<Policies, Vec<PolicyMistake>> {
+    let mut mistakes = Vec::new();
+    let schema = read_schema(schema, &mut mistakes);
     let mut placed = Vec::new();
     for (index, file) in files.iter().enumerate() {
-        read_file(index, file, &mut placed, &mut mistakes);
+        match bounds::check(file.text) {
+            Ok(()) => read_file(index, file, &mut placed, &mut mistakes),
+            Err(passed) => mistakes.push(passed.in_file(Some(index))),
+        }
     }
     let mut annotations = BTreeMap::new();
     let mut ids: BTreeSet<String> = BTreeSet::new();
@@ -93,6 +110,20 @@ pub(super) fn read(files: &[PolicyFile<'_>], schema: &str) -> Result<Policies, V
             }
             mistakes.sort_by_key(|mistake| (mistake.file, mistake.offset));
             Err(mistakes)
+        }
+    }
+}
+
+fn read_schema(text: &str, mistakes: &mut Vec<PolicyMistake>) -> Option<Schema> {
+    if let Err(passed) = bounds::check(text) {
+        mistakes.push(passed.in_file(None));
+        return None;
+    }
+    match Schema::from_cedarschema_str(text) {
+        Ok((schema, _warnings)) => Some(schema),
+        Err(error) => {
+            flatten(None, 0, &DetailedError::from(&error), mistakes);
+            None
         }
     }
 }

@@ -111,11 +111,27 @@ fn boolean(expression: &Value) -> Value {
         _ => {
             let mut others = Vec::new();
             untouched(expression, &mut others);
-            others.into_iter().fold(some_boolean(), |all, part| {
-                json!({ "&&": { "left": all, "right": { "==": { "left": part, "right": part } } } })
-            })
+            let same = |part: &&Value| json!({ "==": { "left": part, "right": part } });
+            all_of([some_boolean()].into_iter().chain(others.iter().map(same)).collect())
         }
     }
+}
+
+/// All of the parts, as a tree no deeper than it must be: whoever reads it recurses, and a set may have any number of
+/// elements.
+fn all_of(mut parts: Vec<Value>) -> Value {
+    while parts.len() > 1 {
+        let mut joined = Vec::with_capacity(parts.len().div_ceil(2));
+        let mut rest = parts.into_iter();
+        while let Some(left) = rest.next() {
+            joined.push(match rest.next() {
+                Some(right) => json!({ "&&": { "left": left, "right": right } }),
+                None => left,
+            });
+        }
+        parts = joined;
+    }
+    parts.pop().unwrap_or_else(some_boolean)
 }
 
 /// Not a constant to the validator.

@@ -212,9 +212,22 @@ fn is_mail(text: &str, span: &Range<usize>) -> bool {
     let remote = value.starts_with("git@") && text[span.end..].starts_with([':', '/']);
     // `scheme://user:secret@host`: the password detector masks the secret and leaves the host.
     let head = &text[..span.start];
-    let word_start = head.rfind(char::is_whitespace).map_or(0, |at| at + 1);
-    let user_part = head.ends_with([':', '/']) && head[word_start..].contains("://");
+    let user_part = head.ends_with([':', '/']) && follows_scheme(head);
     !FILE_ENDINGS.contains(&ending.as_str()) && !remote && !user_part
+}
+
+/// Is there a `://` in the last word of the text, not far from its end?
+fn follows_scheme(text: &str) -> bool {
+    const MAX_USER_BYTES: usize = 1024;
+    let from = text.ceil_char_boundary(text.len().saturating_sub(MAX_USER_BYTES));
+    let end = &text[from..];
+    let word = end.rsplit(char::is_whitespace).next().unwrap_or_default();
+    word.contains("://")
+}
+
+/// Is the whole text a type, a null or a reference, and no value?
+pub(crate) fn is_placeholder(text: &str) -> bool {
+    !is_secret(text, &(0..text.len()))
 }
 
 /// Masks in doubt: only what names no value (a type, a null, a reference, a call) passes unmasked.

@@ -2,13 +2,14 @@
 
 use std::ops::Range;
 
+use aho_corasick::AhoCorasick;
 use regex::{Regex, RegexBuilder, RegexSetBuilder};
 use serde::Deserialize;
 use toml::Spanned;
 
 use super::check::Check;
 use super::prefilter::{Needs, Prefilter};
-use super::{Detector, DetectorSet, Pattern};
+use super::{Detector, DetectorSet, OPAQUE, Pattern, marker_of};
 
 /// Bound on one compiled expression, in bytes.
 const REGEX_SIZE_LIMIT: usize = 4 << 20;
@@ -68,6 +69,7 @@ pub(super) fn load(toml: &str, disabled: &[String]) -> Result<DetectorSet, Vec<M
     for (index, text) in file.detector.iter().enumerate() {
         loader.detector(index, text, !disabled.contains(text.id.get_ref()));
     }
+    loader.opaque(!disabled.iter().any(|id| id == OPAQUE));
     loader.finish()
 }
 
@@ -79,6 +81,7 @@ struct Loader {
     field_detectors: Vec<usize>,
     field_names: Vec<String>,
     field_needs: Vec<Needs>,
+    opaque: Option<usize>,
     mistakes: Vec<Mistake>,
 }
 
@@ -107,6 +110,17 @@ impl Loader {
         for field in &text.field {
             self.field(index, field, enabled);
         }
+    }
+
+    /// The one detector that is not data.
+    fn opaque(&mut self, enabled: bool) {
+        let known = self.detectors.iter().position(|known| known.id == OPAQUE);
+        let index = known.unwrap_or_else(|| {
+            let title = "Encoded content that cannot be decoded and searched".to_owned();
+            self.detectors.push(Detector { id: OPAQUE.to_owned(), title });
+            self.detectors.len() - 1
+        });
+        self.opaque = enabled.then_some(index);
     }
 
     fn pattern(&mut self, detector: usize, text: &PatternText, enabled: bool) {
@@ -169,15 +183,22 @@ impl Loader {
         let patterns = self.patterns.len();
         self.pattern_needs.append(&mut self.field_needs);
         let prefilter = Prefilter::new(&self.pattern_needs, patterns);
-        match (names, prefilter) {
-            (Ok(field_names), Ok(prefilter)) if self.mistakes.is_empty() => Ok(DetectorSet {
-                detectors: self.detectors,
-                patterns: self.patterns,
-                field_detectors: self.field_detectors,
-                field_names,
-                prefilter,
-            }),
-            (names, prefilter) => {
+        let ids = self.detectors.iter().map(|detector| marker_of(&detector.id));
+        let marker_texts = AhoCorasick::new(ids);
+        match (names, prefilter, marker_texts) {
+            (Ok(field_names), Ok(prefilter), Ok(marker_texts)) if self.mistakes.is_empty() => {
+                Ok(DetectorSet {
+                    detectors: self.detectors,
+                    patterns: self.patterns,
+                    field_detectors: self.field_detectors,
+                    field_names,
+                    prefilter,
+                    marker_texts,
+                    opaque: self.opaque,
+                })
+            }
+            (names, prefilter, marker_texts) => {
+                self.mistakes.extend(marker_texts.err().map(|error| whole(error.to_string())));
                 self.mistakes.extend(names.err().map(|error| whole(error.to_string())));
                 self.mistakes.extend(prefilter.err().map(|error| whole(error.to_string())));
                 Err(self.mistakes)

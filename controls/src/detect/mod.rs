@@ -6,14 +6,17 @@
 
 mod check;
 mod load;
+mod markers;
 mod prefilter;
 
 use std::ops::Range;
 
+use aho_corasick::AhoCorasick;
 use regex::{Regex, RegexSet};
 
 use check::Check;
-pub(crate) use check::LENIENT_BASE64;
+pub(crate) use check::{LENIENT_BASE64, is_placeholder};
+use markers::Markers;
 use prefilter::Prefilter;
 
 pub(crate) use load::Mistake;
@@ -25,6 +28,13 @@ pub const DEFAULT_DETECTORS: &str = include_str!("../../../schemas/detectors/def
 /// Start of the text that stands for a masked value: `[masked:<detector id>]`.
 const MARKER_START: &str = "[masked:";
 
+/// Id of the detector that no data describes: it claims what cannot be searched.
+const OPAQUE: &str = "opaque";
+
+fn marker_of(id: &str) -> String {
+    format!("{MARKER_START}{id}]")
+}
+
 /// Compiled detectors, in the order of their data.
 #[derive(Debug)]
 pub(crate) struct DetectorSet {
@@ -34,6 +44,10 @@ pub(crate) struct DetectorSet {
     field_detectors: Vec<usize>,
     field_names: RegexSet,
     prefilter: Prefilter,
+    /// Finds the markers of all detectors.
+    marker_texts: AhoCorasick,
+    /// The detector that stands for what cannot be searched, when it is in use.
+    opaque: Option<usize>,
 }
 
 /// What a detector is called.
@@ -77,7 +91,12 @@ impl DetectorSet {
 
     /// The text that stands for a value that `detector` masked.
     pub(crate) fn marker(&self, detector: usize) -> String {
-        format!("{MARKER_START}{}]", self.detectors[detector].id)
+        marker_of(&self.detectors[detector].id)
+    }
+
+    /// The detector under which a value is withheld that cannot be searched.
+    pub(crate) fn opaque(&self) -> Option<usize> {
+        self.opaque
     }
 
     pub(crate) fn id(&self, detector: usize) -> &str {
@@ -119,23 +138,16 @@ impl DetectorSet {
 
     /// Is `text` nothing but what masking leaves?
     pub(crate) fn is_marker(&self, text: &str) -> bool {
-        text.starts_with(MARKER_START) && {
-            let markers = self.markers(text);
-            covered(&markers, &(0..text.len()))
-        }
+        text.starts_with(MARKER_START) && { self.markers(text).cover(&(0..text.len())) }
     }
 
     /// Markers are not values: a claim on nothing but markers is dropped, a claim on part of one takes all of
     /// it. Then overlapping claims are joined.
     fn settle(&self, text: &str, mut hits: Vec<Hit>) -> Vec<Hit> {
         let markers = self.markers(text);
-        hits.retain(|hit| !hit.span.is_empty() && !covered(&markers, &hit.span));
+        hits.retain(|hit| !hit.span.is_empty() && !markers.cover(&hit.span));
         for hit in &mut hits {
-            for marker in &markers {
-                if marker.start < hit.span.end && hit.span.start < marker.end {
-                    hit.span = hit.span.start.min(marker.start)..hit.span.end.max(marker.end);
-                }
-            }
+            hit.span = markers.extend(hit.span.clone());
         }
         hits.sort_by_key(|hit| (hit.span.start, usize::MAX - hit.span.end, hit.detector));
         let mut joined: Vec<Hit> = Vec::new();
@@ -150,17 +162,9 @@ impl DetectorSet {
         joined
     }
 
-    /// Spans of the markers of known detectors; an invented id hides nothing.
-    fn markers(&self, text: &str) -> Vec<Range<usize>> {
-        text.match_indices(MARKER_START)
-            .filter_map(|(start, _)| {
-                let id_start = start + MARKER_START.len();
-                let id = text[id_start..].split(']').next()?;
-                let end = id_start + id.len() + 1;
-                let known = self.detectors.iter().any(|detector| detector.id == id);
-                (known && end <= text.len()).then_some(start..end)
-            })
-            .collect()
+    /// The markers of known detectors; an invented id hides nothing.
+    fn markers(&self, text: &str) -> Markers {
+        Markers::of(self.marker_texts.find_iter(text).map(|found| found.range()))
     }
 }
 
@@ -181,17 +185,6 @@ impl Pattern {
             }
         }
     }
-}
-
-/// Do the ascending `markers` cover every byte of `span`?
-fn covered(markers: &[Range<usize>], span: &Range<usize>) -> bool {
-    let mut at = span.start;
-    for marker in markers {
-        if marker.start <= at && at < marker.end {
-            at = marker.end;
-        }
-    }
-    at >= span.end
 }
 
 #[cfg(test)]

@@ -299,6 +299,33 @@ fn markers_of_known_detectors_are_no_values() {
     assert_eq!(&text[DEFAULT.scan(text)[0].span.clone()], "[masked:email]hunter2");
 }
 
+/// Sixteen times the text takes about sixteen times the time, not two hundred and fifty times, however many
+/// markers and claims stand in it.
+#[test]
+fn time_grows_with_the_text_and_not_faster() {
+    for (unit, end) in [
+        ("[masked:email] a@b.io ", ""),
+        ("[masked:", " a@b.io"),
+        ("[masked:email]", " a@b.io"),
+        ("a@b.io,", ""),
+        ("/:a@b.io", ""),
+        ("password=[masked:email]x ", ""),
+    ] {
+        let time = |units: usize| {
+            let text = [&unit.repeat(units), end].concat();
+            let once = || {
+                let start = std::time::Instant::now();
+                DEFAULT.scan(&text);
+                start.elapsed()
+            };
+            (0..5).map(|_| once()).min().unwrap()
+        };
+        let (short, long) = (time(2_000), time(32_000));
+        let most = short * 64 + std::time::Duration::from_millis(20);
+        assert!(long < most, "{unit}: {short:?} {long:?}");
+    }
+}
+
 #[test]
 fn mistakes_in_data_are_all_named() {
     let data = "[[detector]]\nid = \"A\"\ntitle = \"\"\n[[detector.pattern]]\nregex = '('\n\

@@ -22,3 +22,8 @@ pub(super) fn apply(message: &[u8], edits: &mut [Edit]) -> Vec<u8> {
     out.extend_from_slice(&message[from..]);
     out
 }
+
+/// Applies disjoint edits to a text; they end where characters do.
+pub(super) fn apply_to_text(text: &str, edits: &mut [Edit]) -> String {
+    String::from_utf8_lossy(&apply(text.as_bytes(), edits)).into_owned()
+}

@@ -3,14 +3,17 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 
-use base64::Engine;
-use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
 
+use super::blob::{self, Encoded};
 use super::edit::{self, Edit};
-use super::{Counts, MAX_ROUNDS, MaskError, Masked, text_rounds};
-use crate::detect::{Candidates, DetectorSet, LENIENT_BASE64};
+use super::text::{self, MAX_NESTED};
+use super::{Counts, MAX_ROUNDS, MaskError, Masked, number, split};
+use crate::detect::{Candidates, DetectorSet};
 use crate::json::{Document, Kind, Member, Node, write_string};
+
+/// Longest text of a member that can name the value beside it.
+const MAX_NAME_BYTES: usize = 128;
 
 /// Which members of the protocol keep their value whatever it looks like.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -50,14 +53,10 @@ pub(super) fn edits(
     keep: Keep,
     counts: &mut Counts,
 ) -> Vec<Edit> {
-    let text = document.text();
-    let candidates = detectors.candidates(text);
-    // Every decoded token is a part of the message's text unless it has escapes or is base64.
-    let hidden = text.contains('\\') || text.contains("\"blob\"");
-    if candidates.is_empty() && !hidden {
+    let Some(mut walk) = Walk::of(detectors, document, MAX_NESTED, counts) else {
         return Vec::new();
-    }
-    let mut walk = Walk { detectors, candidates, hidden, keep, edits: Vec::new(), counts };
+    };
+    walk.keep = keep;
     let root = document.root();
     match root.kind() {
         // A batch of MCP 2025-03-26: each element is a message.
@@ -67,11 +66,37 @@ pub(super) fn edits(
     walk.edits
 }
 
+/// The edits in JSON that stands in a text.
+pub(super) fn inner_edits(
+    detectors: &DetectorSet,
+    document: &Document<'_>,
+    nested: usize,
+    counts: &mut Counts,
+) -> Vec<Edit> {
+    let Some(mut walk) = Walk::of(detectors, document, nested, counts) else {
+        return Vec::new();
+    };
+    walk.value(document.root(), None);
+    walk.edits
+}
+
+/// May values stand in a JSON text that it does not show? Every decoded token is a part of the text unless it
+/// has escapes, is base64, or goes on in another.
+pub(super) fn may_hide(text: &str) -> bool {
+    text.contains('\\')
+        || text.contains("\"blob\"")
+        || text.contains("\"data\"")
+        || text.match_indices("\"text\"").nth(1).is_some()
+}
+
 struct Walk<'w> {
     detectors: &'w DetectorSet,
     candidates: Candidates,
+    /// See [`may_hide`].
     hidden: bool,
     keep: Keep,
+    /// How many more times JSON in a string is followed.
+    nested: usize,
     edits: Vec<Edit>,
     counts: &'w mut Counts,
 }
@@ -84,28 +109,68 @@ enum Place {
     Inner,
 }
 
-impl Walk<'_> {
+impl<'w> Walk<'w> {
+    /// Nothing when the document cannot hold a value.
+    fn of(
+        detectors: &'w DetectorSet,
+        document: &Document<'_>,
+        nested: usize,
+        counts: &'w mut Counts,
+    ) -> Option<Self> {
+        let text = document.text();
+        let candidates = detectors.candidates(text);
+        let hidden = may_hide(text);
+        let walk = Walk {
+            detectors,
+            candidates,
+            hidden,
+            keep: Keep::Envelope,
+            nested,
+            edits: Vec::new(),
+            counts,
+        };
+        (hidden || !walk.candidates.is_empty()).then_some(walk)
+    }
+
     fn message(&mut self, message: Node<'_>) {
         if message.kind() == Kind::Object {
-            self.object(message, Place::Message);
+            self.object(message, None, Place::Message);
         } else {
-            self.value(message, None, false);
+            self.value(message, None);
         }
     }
 
     /// `field`: the detector that claims every scalar here by the name they stand under.
-    fn value(&mut self, node: Node<'_>, field: Option<usize>, blob: bool) {
+    fn value(&mut self, node: Node<'_>, field: Option<usize>) {
         match node.kind() {
-            Kind::Object => self.object(node, Place::Inner),
-            Kind::Array => node.elements().for_each(|element| self.value(element, field, blob)),
-            Kind::String => self.string(node, field, blob),
+            Kind::Object => self.object(node, field, Place::Inner),
+            Kind::Array => self.array(node, field),
+            Kind::String => self.string(node, field),
             Kind::Number => self.number(node, field),
             Kind::Null | Kind::True | Kind::False => {}
         }
     }
 
-    fn object(&mut self, node: Node<'_>, place: Place) {
+    fn array(&mut self, node: Node<'_>, field: Option<usize>) {
+        let before = self.edits.len();
+        node.elements().for_each(|element| self.value(element, field));
+        // What is split over texts is searched once they hold nothing by themselves.
+        if self.edits.len() > before {
+            return;
+        }
+        for part in split::parts(self.detectors, &split::texts(node)) {
+            let Some(text) = part.node.as_str() else { continue };
+            let marker = self.detectors.marker(part.detector);
+            let masked = [&text[..part.span.start], &marker, &text[part.span.end..]].concat();
+            self.counts.add(part.detector);
+            self.write(part.node.span(), &masked);
+        }
+    }
+
+    fn object(&mut self, node: Node<'_>, field: Option<usize>, place: Place) {
         let mut renamed: Vec<(Range<usize>, String)> = Vec::new();
+        let named = self.candidates.has_field() || self.hidden;
+        let entry = if named { self.entry(node) } else { None };
         for member in node.members() {
             if let Some(name) = self.text(&member.key) {
                 renamed.push((member.key_span.clone(), name));
@@ -115,16 +180,35 @@ impl Walk<'_> {
                 continue;
             }
             if place == Place::Message && member.key == "result" && kind == Kind::Object {
-                self.object(member.value, Place::Result);
+                self.object(member.value, None, Place::Result);
                 continue;
             }
-            let named = self.candidates.has_field() || self.hidden;
-            let field = if named { self.detectors.field(&member.key) } else { None };
-            self.value(member.value, field, member.key == "blob");
+            let by_name = if named { self.detectors.field(&member.key) } else { None };
+            // `{"password":{"value":…}}` and `{"name":"password","value":…}`.
+            let claim = by_name.or_else(|| field.or(entry).filter(|_| is_value_name(&member.key)));
+            match Encoded::of(node, &member.key).filter(|_| kind == Kind::String && claim.is_none())
+            {
+                Some(encoded) => self.encoded(member.value, encoded),
+                None => self.value(member.value, claim),
+            }
         }
         if !renamed.is_empty() {
             self.rename(node, renamed);
         }
+    }
+
+    /// The detector that claims the value of an object which names it in a member of its own.
+    fn entry(&self, object: Node<'_>) -> Option<usize> {
+        let names = object.members().filter(|member| {
+            matches!(
+                &*member.key.to_ascii_lowercase(),
+                "name" | "key" | "field" | "variable" | "header"
+            )
+        });
+        let texts = names.filter_map(|member| member.value.as_str());
+        texts
+            .filter(|text| text.len() <= MAX_NAME_BYTES)
+            .find_map(|text| self.detectors.field(&text))
     }
 
     fn is_kept(&self, place: Place, member: &Member<'_>) -> bool {
@@ -160,7 +244,7 @@ impl Walk<'_> {
         }
     }
 
-    fn string(&mut self, node: Node<'_>, field: Option<usize>, blob: bool) {
+    fn string(&mut self, node: Node<'_>, field: Option<usize>) {
         let Some(text) = node.as_str() else { return };
         if let Some(detector) = field {
             if !text.is_empty() && !self.detectors.is_marker(&text) {
@@ -169,25 +253,33 @@ impl Walk<'_> {
             }
             return;
         }
-        let masked = if blob { self.blob(&text) } else { None };
-        if let Some(masked) = masked.or_else(|| self.text(&text)) {
+        if let Some(masked) = self.text(&text) {
             self.write(node.span(), &masked);
         }
     }
 
-    /// The text that base64 encodes, masked and encoded again.
-    fn blob(&mut self, encoded: &str) -> Option<String> {
-        let decoded = LENIENT_BASE64.decode(encoded).ok()?;
-        let text = String::from_utf8(decoded).ok()?;
-        let masked = text_rounds(self.detectors, &text, self.counts)?;
-        Some(STANDARD.encode(masked))
+    /// A string in base64: the text that it encodes is masked and encoded again.
+    fn encoded(&mut self, node: Node<'_>, encoded: Encoded) {
+        let Some(text) = node.as_str() else { return };
+        let masked = match blob::decode(&text) {
+            Some(bytes) => blob::masked(&bytes, encoded, |text| self.text(text)),
+            None if encoded == Encoded::Content => self.detectors.opaque().map(|detector| {
+                self.counts.add(detector);
+                self.detectors.marker(detector).into_bytes()
+            }),
+            None => None,
+        };
+        match masked {
+            Some(masked) => self.write(node.span(), &blob::encode(&masked)),
+            None => self.string(node, None),
+        }
     }
 
     fn text(&mut self, text: &str) -> Option<String> {
-        if self.candidates.no_pattern() && !self.hidden {
+        if self.candidates.is_empty() && !self.hidden {
             return None;
         }
-        text_rounds(self.detectors, text, self.counts)
+        text::pass(self.detectors, text, self.nested, self.counts)
     }
 
     fn number(&mut self, node: Node<'_>, field: Option<usize>) {
@@ -195,7 +287,8 @@ impl Walk<'_> {
         if raw == "0" {
             return;
         }
-        let found = field.or_else(|| self.detectors.scan(raw).first().map(|hit| hit.detector));
+        let found = |text: &str| self.detectors.scan(text).first().map(|hit| hit.detector);
+        let found = field.or_else(|| found(raw)).or_else(|| found(&number::written_out(raw)?));
         if let Some(detector) = found {
             self.counts.add(detector);
             self.edits.push(Edit { span: node.span(), bytes: b"0".to_vec() });
@@ -207,4 +300,27 @@ impl Walk<'_> {
         write_string(&mut bytes, text);
         self.edits.push(Edit { span, bytes });
     }
+}
+
+/// Members that hold the value of what the object around them is named by; the others describe it.
+fn is_value_name(name: &str) -> bool {
+    const VALUES: [&str; 15] = [
+        "value",
+        "values",
+        "val",
+        "plaintext",
+        "cleartext",
+        "plain",
+        "raw",
+        "secret",
+        "data",
+        "string",
+        "stringvalue",
+        "text",
+        "content",
+        "current",
+        "previous",
+    ];
+    let name: String = name.chars().filter(|c| !matches!(c, '_' | '-' | '$')).collect();
+    VALUES.contains(&name.to_ascii_lowercase().as_str())
 }

@@ -3,14 +3,22 @@
 //! One uniform walk over every string, member name and number of a JSON message. Detection runs on decoded
 //! text; the message is changed by byte ranges, so a token without a finding keeps exactly the bytes it came
 //! with. A found span becomes `[masked:<detector>]`, a found number becomes `0`, a masked member name that
-//! would equal another gets a suffix `_2`, `_3`, …, and the value of a member named `blob` is searched as the
-//! text it encodes in base64.
+//! would equal another gets a suffix `_2`, `_3`, ….
+//!
+//! A string that is JSON itself, or has lines that are, is walked likewise and stays JSON; a line that names a
+//! value (`name = value`) is a member. The base64 of a resource (`blob`) and of content with a media type
+//! (`data`) is searched as what it encodes, and withheld when it cannot be decoded. Not searched: pictures,
+//! sound, video and fonts, unless their bytes are text; what is compressed or encrypted.
 //!
 //! What masking leaves holds nothing that detectors find: it repeats until that is so, and gives up with an
 //! error rather than return anything else.
 
+mod blob;
 mod edit;
 mod message;
+mod number;
+mod split;
+mod text;
 
 use std::collections::BTreeMap;
 
@@ -89,15 +97,28 @@ pub(crate) fn for_caller(detectors: &DetectorSet, message: &[u8]) -> Result<Mask
     message::mask(detectors, message, Keep::Protocol)
 }
 
-/// Masks a text that is not JSON.
+/// Masks a text that is not a message.
 pub(crate) fn plain(detectors: &DetectorSet, text: &str) -> MaskedText {
     let mut counts = Counts::default();
-    let masked = text_rounds(detectors, text, &mut counts);
+    let masked = plain_rounds(detectors, text, &mut counts);
     MaskedText {
         changed: masked.is_some(),
         text: masked.unwrap_or_else(|| text.to_owned()),
         counts: counts.into_mask_counts(detectors),
     }
+}
+
+/// Masks a text until nothing is found; one that never settles becomes one marker.
+fn plain_rounds(detectors: &DetectorSet, text: &str, counts: &mut Counts) -> Option<String> {
+    let mut current = text::pass(detectors, text, text::MAX_NESTED, counts)?;
+    for _ in 0..MAX_ROUNDS {
+        match text::pass(detectors, &current, text::MAX_NESTED, counts) {
+            Some(next) => current = next,
+            None => return Some(current),
+        }
+    }
+    let last = counts.0.keys().next_back().copied().unwrap_or_default();
+    Some(detectors.marker(last))
 }
 
 /// What detectors find in bytes: in the tokens of a message, or in the text when it is not one.
@@ -111,9 +132,8 @@ pub(crate) fn findings(detectors: &DetectorSet, bytes: &[u8]) -> Vec<MaskCount> 
 /// What detectors find in bytes that are no message.
 pub(crate) fn text_findings(detectors: &DetectorSet, bytes: &[u8]) -> Vec<MaskCount> {
     let mut counts = Counts::default();
-    for hit in detectors.scan(&String::from_utf8_lossy(bytes)) {
-        counts.add(hit.detector);
-    }
+    let text = String::from_utf8_lossy(bytes);
+    let _ = text::pass(detectors, &text, text::MAX_NESTED, &mut counts);
     counts.into_mask_counts(detectors)
 }
 

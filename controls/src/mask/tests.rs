@@ -129,6 +129,179 @@ fn blobs_are_searched_as_what_they_encode() {
     assert!(masked(&format!(r#"{{"blob":"{url_safe}"}}"#)).contains(&expected));
 }
 
+/// The same object is masked alike wherever it stands, and what it stands in stays what it was.
+#[test]
+fn names_tell_values_in_texts_too() {
+    let text = |text: &str| {
+        let message =
+            serde_json::json!({ "result": { "content": [{ "type": "text", "text": text }] } });
+        let masked: serde_json::Value =
+            serde_json::from_str(&masked(&message.to_string())).unwrap();
+        let masked = masked["result"]["content"][0]["text"].as_str().unwrap().to_owned();
+        let alone = plain(&DEFAULT, text);
+        assert_eq!(alone.text, masked);
+        assert!(text_findings(&DEFAULT, masked.as_bytes()).is_empty(), "{masked}");
+        masked
+    };
+    for (before, after) in [
+        (
+            r#"{"api_key":"hunter2hunter2","credentials":"abcd", "n" : 1.50}"#,
+            r#"{"api_key":"[masked:api_key]","credentials":"[masked:password]", "n" : 1.50}"#,
+        ),
+        (" [ {\"pwd\":7,\"caf\\u00e9\":\"\\/\"} ]\n", " [ {\"pwd\":0,\"caf\\u00e9\":\"\\/\"} ]\n"),
+        (r#"{"pan":4111111111111111}"#, r#"{"pan":0}"#),
+        (r#"{"mysecret":"hunter2"}"#, r#"{"mysecret":"[masked:password]"}"#),
+        (
+            r#"{"a":"{\"b\":\"{\\\"credentials\\\":\\\"x\\\"}\"}"}"#,
+            r#"{"a":"{\"b\":\"{\\\"credentials\\\":\\\"[masked:password]\\\"}\"}"}"#,
+        ),
+        (
+            "{\"credentials\":\"a\"}\n{\"id\":1}\r\n{\"credentials\":\"b\"}",
+            "{\"credentials\":\"[masked:password]\"}\n{\"id\":1}\r\n{\"credentials\":\"[masked:password]\"}",
+        ),
+        ("found:\n{\"pwd\":7}\nask alice@example.com", "found:\n{\"pwd\":0}\nask [masked:email]"),
+        (
+            "credentials=abcd\nA=1\nexport CREDENTIALS='a b'\n- credentials: x",
+            "credentials=[masked:password]\nA=1\nexport CREDENTIALS='[masked:password]'\n- credentials: [masked:password]",
+        ),
+        (
+            "it is\n{\n  \"credentials\": \"abcd\",\n}",
+            "it is\n{\n  \"credentials\": \"[masked:password]\",\n}",
+        ),
+    ] {
+        assert_eq!(text(before), after);
+    }
+    for clean in [
+        r#"{"password":{"type":"string"}}"#,
+        "credentials: required",
+        "Secret plan: be simple",
+        "credentials = os.environ",
+        "{not json}",
+    ] {
+        assert_eq!(text(clean), clean);
+    }
+    // Nested deeper than is followed, it is still searched as text.
+    let mut deep = r#"{"password":"hunter2"}"#.to_owned();
+    for _ in 0..7 {
+        deep = serde_json::json!({ "x": deep }).to_string();
+    }
+    assert!(!text(&deep).contains("hunter2"));
+}
+
+#[test]
+fn values_are_told_by_names_beside_them() {
+    for (message, expected) in [
+        (
+            r#"{"password":{"value":"hunter2horse","type":"string"}}"#,
+            r#"{"password":{"value":"[masked:password]","type":"string"}}"#,
+        ),
+        (
+            r#"{"secret":{"data":{"value":["x",7]},"name":"n"}}"#,
+            r#"{"secret":{"data":{"value":["[masked:password]",0]},"name":"n"}}"#,
+        ),
+        (
+            r#"{"env":[{"name":"DB_PASSWORD","value":"hunter2horse"},{"name":"PORT","value":"1"}]}"#,
+            r#"{"env":[{"name":"DB_PASSWORD","value":"[masked:password]"},{"name":"PORT","value":"1"}]}"#,
+        ),
+        (
+            r#"{"Value":"hunter2horse","Key":"api_key"}"#,
+            r#"{"Value":"[masked:api_key]","Key":"api_key"}"#,
+        ),
+        (
+            r#"{"name":"password","description":"Your password","required":true}"#,
+            r#"{"name":"password","description":"Your password","required":true}"#,
+        ),
+    ] {
+        assert_eq!(masked(message), expected);
+    }
+}
+
+#[test]
+fn numbers_are_read_by_their_value() {
+    for number in
+        ["4111111111111111", "4111111111111111.0", "4111111111111111e0", "4.111111111111111e15"]
+    {
+        assert_eq!(masked(&format!(r#"{{"n":{number}}}"#)), r#"{"n":0}"#, "{number}");
+    }
+    for number in ["4111111111111111.5", "4.111e3", "1e400", "4111111111111112.0"] {
+        let message = format!(r#"{{"n":{number}}}"#);
+        assert_eq!(masked(&message), message);
+    }
+}
+
+#[test]
+fn a_value_over_two_texts_is_found() {
+    let of = |texts: &[&str]| {
+        let items: Vec<_> =
+            texts.iter().map(|text| serde_json::json!({ "type": "text", "text": text })).collect();
+        let message = serde_json::json!({ "result": { "content": items } }).to_string();
+        let masked: serde_json::Value = serde_json::from_str(&masked(&message)).unwrap();
+        let items = masked["result"]["content"].as_array().unwrap().clone();
+        items.iter().map(|item| item["text"].as_str().unwrap().to_owned()).collect::<Vec<_>>()
+    };
+    assert_eq!(
+        of(&["card 4111 1111", "1111 1111 ok"]),
+        ["card [masked:payment_card]", "[masked:payment_card] ok"]
+    );
+    assert_eq!(of(&["41111111", "11111111"]), ["[masked:payment_card]"; 2]);
+    assert_eq!(of(&["4111", "1111", "1111", "1111"]), ["[masked:payment_card]"; 4]);
+    let twice = of(&["x 41111111", "11111111 and 5555", "555555554444 y"]);
+    assert_eq!(
+        twice,
+        [
+            "x [masked:payment_card]",
+            "[masked:payment_card] and [masked:payment_card]",
+            "[masked:payment_card] y"
+        ]
+    );
+    assert_eq!(of(&["Contact", "bob@example.com"]), ["Contact", "[masked:email]"]);
+    assert_eq!(of(&["1111", "2222", "a"]), ["1111", "2222", "a"]);
+}
+
+#[test]
+fn encoded_content_is_searched_however_it_is_written() {
+    const CARD: &str = "card 4111111111111111, key AKIAIOSFODNN7EXAMPLE >>>???";
+    const MASKED: &str = "card [masked:payment_card], key [masked:api_key] >>>???";
+    let encoded = STANDARD.encode(CARD);
+    let folded = format!("{}\\r\\n {}", &encoded[..20], &encoded[20..]);
+    let url = encoded.replace('+', "-").replace('/', "_").replace('=', "");
+    assert_ne!(url, encoded);
+    for form in [encoded.as_str(), &folded, &url] {
+        for message in [
+            format!(r#"{{"result":{{"contents":[{{"uri":"a","blob":"{form}"}}]}}}}"#),
+            format!(
+                r#"{{"content":[{{"type":"image","data":"{form}","mimeType":"text/plain"}}]}}"#
+            ),
+            format!(
+                r#"{{"content":[{{"type":"image","data":"{form}","mimeType":"image/svg+xml"}}]}}"#
+            ),
+        ] {
+            assert_eq!(masked(&message), message.replace(form, &STANDARD.encode(MASKED)));
+        }
+    }
+    let broken = [b"\xff\0".as_slice(), CARD.as_bytes(), b"\xfe"].concat();
+    let after = [b"\xff\0".as_slice(), MASKED.as_bytes(), b"\xfe"].concat();
+    let message = format!(r#"{{"uri":"a","blob":"{}"}}"#, STANDARD.encode(&broken));
+    let expected = format!(r#"{{"uri":"a","blob":"{}"}}"#, STANDARD.encode(after));
+    assert_eq!(masked(&message), expected);
+    // A picture whose bytes are no text is not searched.
+    let picture = message.replace("\"uri\":\"a\"", "\"mimeType\":\"image/png\"");
+    assert_eq!(masked(&picture), picture);
+    // What cannot be decoded is withheld where the protocol says that it is encoded.
+    let withheld = STANDARD.encode("[masked:opaque]");
+    for message in [
+        r#"{"uri":"a","blob":"Z!Z"}"#,
+        r#"{"mimeType":"text/plain","blob":"Z!Z"}"#,
+        r#"{"type":"file","mimeType":"text/plain","data":"Z!Z"}"#,
+    ] {
+        assert_eq!(masked(message), message.replace("Z!Z", &withheld));
+    }
+    for message in [r#"{"blob":"Z!Z"}"#, r#"{"data":"Z!Z"}"#, r#"{"data":"Z!Z","mimeType":"a/b"}"#]
+    {
+        assert_eq!(masked(message), message);
+    }
+}
+
 #[test]
 fn bad_json_is_refused() {
     for (bytes, kind) in [
@@ -168,7 +341,7 @@ fn residue_reads_texts_too() {
     assert_eq!(findings(&DEFAULT, b"plain alice@example.com")[0].rule, "email");
     assert!(findings(&DEFAULT, b"plain \xff text").is_empty());
     let json = br#"{"api_key":"hunter2hunter2"}"#;
-    assert!(!findings(&DEFAULT, json).is_empty() && text_findings(&DEFAULT, json).is_empty());
+    assert!(!findings(&DEFAULT, json).is_empty() && !text_findings(&DEFAULT, json).is_empty());
 }
 
 /// JSON whose strings and names hold values in many dresses.
@@ -194,6 +367,21 @@ fn message() -> impl Strategy<Value = serde_json::Value> {
         "api_key",
         "id",
         "method",
+        "text",
+        "data",
+        "uri",
+        "mimeType",
+        "text/plain",
+        "image/png",
+        "type",
+        "name",
+        "value",
+        "{\"credentials\":\"x\"}\n{\"pwd\":1}\n",
+        "{\"text\":\"{\\\"pwd\\\":{\\\"value\\\":7}}\"}",
+        "credentials=abcd\n",
+        "4111 1111",
+        "[",
+        "}",
         "a",
         "b",
     ];
@@ -206,6 +394,7 @@ fn message() -> impl Strategy<Value = serde_json::Value> {
         text.clone().prop_map(serde_json::Value::from),
         any::<i64>().prop_map(Into::into),
         Just(4_111_111_111_111_111_i64).prop_map(Into::into),
+        Just(4_111_111_111_111_111.0_f64).prop_map(Into::into),
         Just(serde_json::Value::Null),
         any::<bool>().prop_map(Into::into),
     ];

@@ -63,7 +63,7 @@ pub(super) fn verify(
     rederive: &dyn Rederive,
 ) -> Result<Report, DemoError> {
     let trust = Trust::read(trust).map_err(|error| DemoError::service("the trust file", error))?;
-    let options = Options { since: None, rederive: Some(rederive) };
+    let options = Options { rederive: Some(rederive), ..Options::default() };
     verifier::verify(package, &trust, &options, &mut |_| {})
         .map_err(|error| DemoError::service("the package", error))
 }

@@ -1,4 +1,4 @@
-//! Who exported and read the evidence: from the ledger itself, up to the package's checkpoint.
+//! Who exported and read the evidence: all accesses that the range holds, and later ones as far as they are included.
 
 use proto::entry::Leaf;
 use proto::kind::Kind;
@@ -8,7 +8,7 @@ use serde::Serialize;
 use serde_json::Value;
 use verifier::Material;
 
-use super::{Decoded, time_text};
+use super::{Decoded, disclosed, time_text};
 
 /// A line of `custody/log.ndjson`.
 #[derive(Serialize)]
@@ -71,21 +71,5 @@ fn line(material: &Material, index: u64, recorded_at_ns: u64, access: &EvidenceA
         output_digest: hex::encode(output_digest),
         principal: disclosed(material, index, Slot::Principal),
         query: disclosed(material, index, Slot::Query),
-    }
-}
-
-/// What was disclosed, as JSON or text; else why it is not there.
-fn disclosed(material: &Material, index: u64, slot: Slot) -> Value {
-    let tables = [&material.disclosures, &material.context_disclosures];
-    let found = tables.into_iter().find_map(|rows| {
-        // Rows ascend by index and slot.
-        let at = rows.binary_search_by_key(&(index, slot), |row| (row.index, row.slot)).ok()?;
-        rows.get(at)
-    });
-    let Some(row) = found else { return Value::Null };
-    match row.content() {
-        Some(bytes) => serde_json::from_slice(bytes)
-            .unwrap_or_else(|_| Value::String(String::from_utf8_lossy(bytes).into_owned())),
-        None => Value::String(row.status.as_str().to_owned()),
     }
 }

@@ -1,11 +1,10 @@
 //! The lists of each criterion, how each was made, and how many rows it has.
 
-use query::{Table, Workbench};
+use query::Table;
 use verifier::Material;
 use verifier::layout::csv::CsvWriter;
 
-use super::{DeriveError, opening_of};
-use crate::criteria::{Mapping, bind};
+use crate::criteria::Mapping;
 
 /// A list, as it was asked for and answered.
 pub(crate) struct List {
@@ -29,46 +28,6 @@ impl Lists {
         let list = self.0.iter().find(|list| list.folder == folder && list.name == name);
         list.map(|list| list.table.rows.len())
     }
-}
-
-/// Runs every query over the material's leaves and disclosures.
-pub(super) fn run(material: &Material, mapping: &Mapping) -> Result<Lists, DeriveError> {
-    let parameters = &material.parameters;
-    let mut asked = Vec::new();
-    for id in &parameters.criteria {
-        let criterion = mapping.criterion(id).map_err(|error| error.to_string())?;
-        asked.push((id.clone(), "population", bind(&criterion.population.sql, parameters), false));
-        asked.push((id.clone(), "exceptions", bind(&criterion.exceptions.sql, parameters), false));
-    }
-    for custom in &parameters.custom_queries {
-        if !is_custom_id(&custom.id) {
-            let reason = "an id is 1 to 64 of A-Z a-z 0-9 _ -".to_owned();
-            return Err(DeriveError::CustomQuery { id: custom.id.clone(), reason });
-        }
-        let folder = format!("custom-{}", custom.id);
-        asked.push((folder, "population", bind(&custom.sql, parameters), true));
-    }
-    let leaves = material.leaves.iter().map(|row| (row.index, row.bytes.clone()));
-    let openings = material.disclosures.iter().filter_map(opening_of).collect();
-    let bench = Workbench::new(leaves, openings).map_err(|error| error.to_string())?;
-    // A thread with a runtime of its own: this is called from within runtimes and without one.
-    std::thread::scope(|scope| {
-        let work = scope.spawn(|| {
-            let runtime = tokio::runtime::Builder::new_current_thread()
-                .enable_all()
-                .build()
-                .map_err(|error| format!("no runtime for SQL: {error}"))?;
-            let mut lists = Vec::with_capacity(asked.len());
-            for (folder, name, sql, custom) in asked {
-                let table = runtime.block_on(bench.query(&sql)).map_err(|error| {
-                    DeriveError::query(&folder, name, custom, &error.to_string())
-                })?;
-                lists.push(List { folder, name, sql, custom, table });
-            }
-            Ok(Lists(lists))
-        });
-        work.join().unwrap_or_else(|_| Err("the SQL engine failed".to_owned().into()))
-    })
 }
 
 /// May a custom query be called so?

@@ -5,9 +5,11 @@
 
 mod coverage;
 mod custody;
+mod disclosed;
 mod events;
 mod glossary;
 mod lists;
+mod queries;
 mod readme;
 mod scripts;
 
@@ -18,8 +20,10 @@ use verifier::{DisclosureRow, LeafRow, Material, Opening, Rederive};
 use crate::criteria::Mapping;
 use crate::report;
 pub(crate) use coverage::Coverage;
+pub(crate) use disclosed::disclosed;
 pub(crate) use events::event_row;
 pub(crate) use lists::{Lists, is_custom_id};
+pub(crate) use queries::Effort;
 
 /// Version of the functions that derive; a package names the one that made it.
 pub const EXHIBIT_VERSION: &str = env!("CARGO_PKG_VERSION");
@@ -31,21 +35,18 @@ pub struct Derivation;
 /// Why derived files cannot be made.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum DeriveError {
-    /// A query of the requester cannot be run.
+    /// A query of the requester cannot be run, with a stable name of why.
     #[error("custom query {id:?}: {reason}")]
-    CustomQuery { id: String, reason: String },
+    CustomQuery { id: String, code: &'static str, reason: String },
+    /// A list of the mapping passes a bound.
+    #[error("{0}")]
+    ListTooLarge(String),
+    /// Told to end.
+    #[error("it was told to end")]
+    Ended,
     /// Anything else.
     #[error("{0}")]
     Failed(String),
-}
-
-impl DeriveError {
-    fn query(folder: &str, name: &str, custom: bool, reason: &str) -> Self {
-        match folder.strip_prefix("custom-").filter(|_| custom) {
-            Some(id) => Self::CustomQuery { id: id.to_owned(), reason: reason.to_owned() },
-            None => Self::Failed(format!("the query of {folder}/{name} cannot be run: {reason}")),
-        }
-    }
 }
 
 impl From<String> for DeriveError {
@@ -56,7 +57,7 @@ impl From<String> for DeriveError {
 
 impl Rederive for Derivation {
     fn derive(&self, material: &Material) -> Result<Files, String> {
-        self.files(material).map_err(|error| error.to_string())
+        self.files(material, &Effort::of_verifier()).map_err(|error| error.to_string())
     }
 
     fn exhibit_version(&self) -> &str {
@@ -69,7 +70,7 @@ impl Rederive for Derivation {
 }
 
 impl Derivation {
-    pub(crate) fn files(self, material: &Material) -> Result<Files, DeriveError> {
+    pub(crate) fn files(self, material: &Material, effort: &Effort) -> Result<Files, DeriveError> {
         let mapping = &Mapping::parse(&material.mapping)?;
         if material.parameters.mapping != mapping.identity() {
             let named = &material.parameters.mapping;
@@ -85,7 +86,7 @@ impl Derivation {
             .into());
         }
         let decoded = Decoded::of(material)?;
-        let lists = lists::run(material, mapping)?;
+        let lists = queries::run(material, mapping, effort)?;
         let mut files = Files::new();
         let mut put = |path: &str, bytes: Vec<u8>| {
             files.insert(path.to_owned(), bytes);

@@ -71,7 +71,8 @@ fn contents(mapping: &Mapping) -> String {
          * `criteria/<id>/`: population and exceptions, by the control mapping {name} {version}.\n\
          * `ipe/`: how each list was made: queries, parameters, row counts, and the control mapping itself, verbatim \
          (`mapping.yaml`, SHA-256 `{sha256}`).\n\
-         * `coverage/`: when was recorded and when not. `custody/`: who read or exported the evidence.\n\
+         * `coverage/`: when was recorded and when not. `custody/`: who read or exported the evidence, as \
+         far as the exporter included it.\n\
          * `proofs/`: checkpoint, range proof, older checkpoints. `snapshots/`: the policies that were active.\n\
          * `verify/`: checks with stock tools.\n\
          \n",
@@ -84,17 +85,17 @@ fn contents(mapping: &Mapping) -> String {
 fn proves(coverage: &Coverage) -> String {
     let sealed = match (coverage.seals, coverage.context_seals) {
         (0, 0) => {
-            "No recorder signed the head of its chain in the range or soon after it (0 seals): that the chains are those \
-             of the recorders rests on the ledger's word."
+            "No signature of a recorder over the head of its chain is shown (0 seals): that the chains are those of the \
+             recorders rests on the ledger's word."
                 .to_owned()
         }
         (0, after) => format!(
-            "No recorder signed the head of its chain in the range; {} from outside it, in `context/`, cover what they \
-             come after.",
+            "No recorder signed the head of its chain in the range; the exporter included {} from outside it, in \
+             `context/`, over what comes before. {AFTER_THE_LAST}",
             counted(after, "seal", "seals")
         ),
         (within, after) => format!(
-            "They signed the heads of their chains: {} in the range, {after} more in `context/`.",
+            "They signed the heads of their chains: {} in the range, {after} more in `context/`. {AFTER_THE_LAST}",
             counted(within, "seal", "seals")
         ),
     };
@@ -110,11 +111,16 @@ fn proves(coverage: &Coverage) -> String {
     )
 }
 
+const AFTER_THE_LAST: &str =
+    "What comes after the last seal shown of a recorder carries no signature of it.";
+
 const NOT_PROVED: &str = "## What it does not prove\n\
      \n\
      * That nobody walked around the gateway. Reconcile counts with the servers and the identity provider.\n\
      * That a compromised gateway told the truth.\n\
      * The time, beyond the operator's clock, unless witnesses cosigned checkpoints around the period.\n\
+     * That the leaves from after the range in `context/` (accesses to the evidence, erasures, holds) are all of their kind: \
+     the exporter chose them. `custody_omitted` in `ipe/parameters.json` is the exporter's word.\n\
      * That a control is adequate. It shows N exceptions of M; judging them is the auditor's work.\n\
      \n";
 
@@ -205,6 +211,8 @@ mod tests {
         assert!(proves(&coverage(0, 0)).contains("0 seals"));
         assert!(!proves(&coverage(0, 0)).contains("They signed"));
         assert!(!proves(&coverage(0, 3)).contains("They signed"));
+        assert!(proves(&coverage(0, 3)).contains("after the last seal shown"));
+        assert!(!proves(&coverage(0, 0)).contains("No recorder signed"));
         assert!(
             proves(&coverage(1, 0)).contains("They signed the heads of their chains: 1 seal in")
         );

@@ -2,10 +2,11 @@
 
 use std::path::Path;
 
+use proto::terminal::shown;
 use serde::Deserialize;
 use sha2::{Digest as _, Sha256};
 use verifier::Package;
-use verifier::layout::bag::{BAG_INFO, MANIFEST, TAG_MANIFEST};
+use verifier::layout::bag::{Bag, TAG_MANIFEST};
 use verifier::layout::{DATA, SAMPLE};
 
 use super::items::{FILLED_IN, SHEET};
@@ -45,43 +46,58 @@ struct About {
 /// # Errors
 /// [`SampleError`] when there is nothing to compare: no sample, or another package.
 pub fn check_sample(sample: &Path, package: &Path) -> Result<SampleCheck, SampleError> {
-    let shown = sample.display().to_string();
+    let place = sample.display().to_string();
     let sample = Package::open(sample)?;
     let package = Package::open(package)?;
     let about = sample.file(SAMPLE).ok_or_else(|| {
-        SampleError::NotOfPackage(format!("{shown} is no sample: it has no {SAMPLE}"))
+        SampleError::NotOfPackage(format!("{place} is no sample: it has no {SAMPLE}"))
     })?;
     let about: About = serde_json::from_slice(about).map_err(|error| {
-        SampleError::NotOfPackage(format!("{shown}: {SAMPLE} cannot be read: {error}"))
+        SampleError::NotOfPackage(format!(
+            "{place}: {SAMPLE} cannot be read: {}",
+            shown(&error.to_string())
+        ))
     })?;
     let digest = package.file(TAG_MANIFEST).map(|bytes| hex::encode(Sha256::digest(bytes)));
     if digest.as_ref() != Some(&about.package_sha256) {
         return Err(SampleError::NotOfPackage(format!(
-            "{shown} was drawn from the package with the SHA-256 {:?}; this package has {}",
+            "{place} was drawn from the package with the SHA-256 {:?}; this package has {}",
             about.package_sha256,
             digest.unwrap_or_else(|| format!("no {TAG_MANIFEST}"))
         )));
     }
     let made = make(&package, &about.criterion, &about.nonce, Some(about.size))?;
-    let expected = made.bag.files();
+    let drawn = made.bag.files();
     let (mut wrong, mut is_filled_in) = (Vec::new(), false);
+    let mut payload = made.payload.clone();
+    for (path, bytes) in &mut payload {
+        let Some(found) = sample.file(path).filter(|_| is_sheet(path)) else { continue };
+        match (sheet(found), sheet(bytes)) {
+            (Some((found, filled_in)), Some((drawn, _))) if found == drawn => {
+                is_filled_in |= filled_in;
+            }
+            _ => {
+                wrong.push(format!("{path}: its rows are not those that are drawn again"));
+            }
+        }
+        // What is wrong is told once; the rest of the bag follows from the sheet as it was found.
+        *bytes = found.to_vec();
+    }
+    let as_found = Bag::unsigned(payload, &made.info);
+    let expected = as_found.files();
     for (path, bytes) in expected {
         match sample.file(path) {
             None => wrong.push(format!("{path}: missing")),
             Some(found) if found[..] == bytes[..] => {}
-            Some(found) if is_sheet(path) => match (sheet(found), sheet(bytes)) {
-                (Some((found, filled_in)), Some((drawn, _))) if found == drawn => {
-                    is_filled_in |= filled_in;
-                }
-                _ => wrong.push(format!("{path}: its rows are not those that are drawn again")),
-            },
-            Some(_) if FOLLOWS_THE_SHEET.contains(&path.as_str()) => {}
+            // Nobody has to seal the bag again who filled in the sheet.
+            Some(found) if drawn.get(path).is_some_and(|drawn| found[..] == drawn[..]) => {}
             Some(_) => wrong.push(format!("{path}: it is not the file that is drawn again")),
         }
     }
     let surplus = sample.paths().filter(|path| !expected.contains_key(*path));
-    wrong.extend(surplus.map(|path| format!("{path}: the draw gives no such file")));
-    wrong.extend(sample.irregular().iter().map(|path| format!("{path:?}: no plain file")));
+    wrong.extend(surplus.map(|path| format!("{}: the draw gives no such file", shown(path))));
+    let irregular = sample.irregular().iter();
+    wrong.extend(irregular.map(|path| format!("{}: no plain file", shown(path))));
     Ok(SampleCheck {
         criterion: about.criterion,
         nonce: about.nonce,
@@ -92,9 +108,6 @@ pub fn check_sample(sample: &Path, package: &Path) -> Result<SampleCheck, Sample
         is_filled_in,
     })
 }
-
-/// Files whose bytes follow from the sheet's; a sheet that is filled in makes them others.
-const FOLLOWS_THE_SHEET: [&str; 3] = [BAG_INFO, MANIFEST, TAG_MANIFEST];
 
 fn is_sheet(path: &str) -> bool {
     path.strip_prefix(DATA).is_some_and(|name| {

@@ -8,12 +8,12 @@ use proto::v1::{Slot, Verdict};
 use serde_json::{Value, json};
 use verifier::layout::csv::CsvWriter;
 use verifier::layout::{DATA, Files};
-use verifier::{DisclosureRow, LeafRow, Material};
+use verifier::{LeafRow, Material};
 
 use super::draw::{Drawn, Population};
 use super::tree::RangeTree;
 use crate::criteria::Criterion;
-use crate::derive::{Decoded, EXHIBIT_VERSION, event_row};
+use crate::derive::{Decoded, EXHIBIT_VERSION, disclosed, event_row};
 
 /// Columns of the sheet that the auditor fills in; they come last.
 pub(super) const FILLED_IN: [&str; 3] = ["tested_by", "result", "notes"];
@@ -156,8 +156,8 @@ impl<'a> Book<'a> {
             "identity.json",
             &json!({
                 "leaf_index": index,
-                "principal": self.disclosed(index, Slot::Principal),
-                "client": self.disclosed(index, Slot::Client),
+                "principal": disclosed(self.material, index, Slot::Principal),
+                "client": disclosed(self.material, index, Slot::Client),
             }),
         );
         put("decision.json", &self.decision(index, leaf));
@@ -183,7 +183,7 @@ impl<'a> Book<'a> {
         event.remove("leaf");
         for slot in slots {
             let name = proto::disclosure::slot_name((*slot).into()).to_ascii_lowercase();
-            let value = self.disclosed(index, *slot);
+            let value = disclosed(self.material, index, *slot);
             if !value.is_null() {
                 event.insert(name, value);
             }
@@ -199,20 +199,8 @@ impl<'a> Book<'a> {
             "policy_ids": call.policy_ids,
             "evaluation_error": call.evaluation_error,
             "snapshot_digest": hex::encode(&call.snapshot_digest),
-            "input": self.disclosed(index, Slot::DecisionInput),
+            "input": disclosed(self.material, index, Slot::DecisionInput),
         })
-    }
-
-    /// JSON or text as disclosed; `withheld` or `erased`; null when nothing was committed to.
-    fn disclosed(&self, index: u64, slot: Slot) -> Value {
-        let rows: &[DisclosureRow] = &self.material.disclosures;
-        let found = rows.binary_search_by_key(&(index, slot), |row| (row.index, row.slot));
-        let Some(row) = found.ok().and_then(|at| rows.get(at)) else { return Value::Null };
-        match row.content() {
-            Some(bytes) => serde_json::from_slice(bytes)
-                .unwrap_or_else(|_| Value::String(String::from_utf8_lossy(bytes).into_owned())),
-            None => Value::String(row.status.as_str().to_owned()),
-        }
     }
 }
 

@@ -12,6 +12,7 @@ mod tree;
 use std::path::{Path, PathBuf};
 
 use sha2::{Digest as _, Sha256};
+use verifier::layout::Files;
 use verifier::layout::bag::{BAGIT, Bag, BagInfo, TAG_MANIFEST};
 use verifier::{Package, PackageError, read_material};
 
@@ -137,6 +138,8 @@ fn is_inside(out: &Path, package: &Path) -> bool {
 /// A sample in memory.
 struct Made {
     bag: Bag,
+    payload: Files,
+    info: BagInfo,
     population: usize,
     leaves: Vec<u64>,
 }
@@ -190,7 +193,9 @@ fn make(
         exhibit_version: EXHIBIT_VERSION.to_owned(),
     };
     Ok(Made {
-        bag: Bag::unsigned(payload, &info),
+        bag: Bag::unsigned(payload.clone(), &info),
+        payload,
+        info,
         population: population.rows.len(),
         leaves: drawn.iter().map(|drawn| drawn.leaf_index).collect(),
     })

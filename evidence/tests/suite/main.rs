@@ -1,7 +1,20 @@
 //! A real log, exported and verified; then every way to tamper with the package that we could think of.
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on should stop")]
 
+mod chains;
+mod claims;
+mod custom;
+mod doctored;
 mod export;
+mod grown;
+mod policies;
+mod resealed;
 mod sample;
+mod schemas;
+mod seals;
+mod since;
 mod tampering;
+mod times;
+mod unread;
+mod versions;
 mod world;

@@ -184,17 +184,30 @@ fn policies(dir: &Path) -> Result<Vec<NamedText>, String> {
 
 fn limits(config: &GatewayConfig, problems: &mut Vec<String>) {
     let limits = &config.limits;
+    let share = |share: Option<u32>| share.map_or(1, u64::from);
     for (name, value) in [
         ("record_wait_ms", limits.record_wait_ms),
         ("connect_wait_ms", limits.connect_wait_ms),
         ("answer_wait_ms", limits.answer_wait_ms),
         ("body_wait_ms", limits.body_wait_ms),
+        ("stall_wait_ms", limits.stall_wait_ms),
         ("open_exchanges", u64::from(limits.open_exchanges)),
+        ("open_exchanges_per_caller", share(limits.open_exchanges_per_caller)),
+        ("listening_streams", share(limits.listening_streams)),
+        ("listening_streams_per_caller", share(limits.listening_streams_per_caller)),
         ("sessions", u64::from(limits.sessions)),
+        ("sessions_per_caller", share(limits.sessions_per_caller)),
     ] {
         if value == 0 {
             problems.push(format!("limits.{name} is 0: nothing would ever pass"));
         }
+    }
+    if limits.message_bytes < proto::MAX_MESSAGE_BYTES as u64 {
+        problems.push(format!(
+            "limits.message_bytes is {}: at least one message of {} bytes must fit",
+            limits.message_bytes,
+            proto::MAX_MESSAGE_BYTES
+        ));
     }
     // tokio's timers and semaphores hold far more; this keeps sums of waits from overflowing.
     const LONGEST_MS: u64 = 30 * 24 * 3_600_000;
@@ -204,6 +217,7 @@ fn limits(config: &GatewayConfig, problems: &mut Vec<String>) {
         ("answer_wait_ms", limits.answer_wait_ms),
         ("body_wait_ms", limits.body_wait_ms),
         ("abandoned_wait_ms", limits.abandoned_wait_ms),
+        ("stall_wait_ms", limits.stall_wait_ms),
         ("drain_wait_ms", limits.drain_wait_ms),
     ] {
         if value > LONGEST_MS {
@@ -234,6 +248,8 @@ mod tests {
             detectors_file = "/nonexistent/detectors.toml"
             allowed_hosts = ["a b"]
             limits.sessions = 0
+            limits.listening_streams = 0
+            limits.message_bytes = 1000
             [identity]
             leeway_seconds = 9999
             [servers.open]
@@ -254,6 +270,8 @@ mod tests {
             "detectors_file",
             "allowed_hosts[0]",
             "limits.sessions",
+            "limits.listening_streams",
+            "limits.message_bytes",
             "identity.leeway_seconds",
             "servers.open.auth",
             "servers.db.url",

@@ -1,5 +1,5 @@
-//! May the request come in: is there room, is there such a server, is it no stranger's page, is the session its
-//! caller's?
+//! May the request come in: is there room, is there such a server, is it no stranger's page, has its caller left
+//! room to others, is the session its caller's?
 
 use std::sync::Arc;
 
@@ -12,23 +12,36 @@ use crate::error;
 use crate::http::headers::{self, PROTOCOL_VERSION, SESSION_ID};
 use crate::http::origin::Stranger;
 use crate::message::era;
+use crate::room::places::Full;
 use crate::route::Route;
 use crate::session::SessionError;
 
 impl Exchange {
     /// Is there room for one more exchange?
     pub(super) fn check_capacity(&self) -> Result<(), Refusal> {
-        let stopping = self.shared.stopping.is_cancelled();
-        if self.permit.is_some() && !stopping {
-            return Ok(());
+        if self.shared.stopping.is_cancelled() {
+            let message = "the gateway is stopping: nothing was forwarded, try again later";
+            return Err(Refusal::unavailable(message));
         }
-        let message = if stopping {
-            "the gateway is stopping"
-        } else {
-            "too many exchanges are open at once"
-        };
-        let message = format!("{message}: nothing was forwarded, try again later");
-        Err(Refusal::unavailable(&message))
+        if self.place.is_none() {
+            return Err(Refusal::unavailable(&Full::Open.to_string()));
+        }
+        Ok(())
+    }
+
+    /// Has the caller left room to others? Its messages get room from its share.
+    pub(super) fn take_place(&mut self, route: &Route) -> Result<(), Refusal> {
+        let (Some(principal), Some(place)) = (&self.principal, &self.place) else { return Ok(()) };
+        let caller = self.shared.sessions.owner(principal, &route.name);
+        self.shared.places.belongs(place, caller).map_err(|full| no_place(&full))?;
+        self.claim = Some(self.shared.budget.claim(caller));
+        if self.method == Method::GET { self.listen() } else { Ok(()) }
+    }
+
+    /// Is there room for one more listening stream?
+    pub(super) fn listen(&self) -> Result<(), Refusal> {
+        let Some(place) = &self.place else { return Ok(()) };
+        self.shared.places.listens(place).map_err(|full| no_place(&full))
     }
 
     /// The route that the path names.
@@ -74,7 +87,7 @@ impl Exchange {
         }
         let sessions = &self.shared.sessions;
         let key = sessions.key(&route.name, id.as_bytes());
-        match sessions.find(key, sessions.owner(principal)) {
+        match sessions.find(key, sessions.owner(principal, &route.name)) {
             Ok(session) => {
                 self.session = Some(session);
                 Ok(())
@@ -91,5 +104,13 @@ impl Exchange {
                 Err(Refusal::denied(refusal, status, code, error.to_string()))
             }
         }
+    }
+}
+
+fn no_place(full: &Full) -> Refusal {
+    if full.is_of_caller() {
+        Refusal::too_many(&full.to_string())
+    } else {
+        Refusal::unavailable(&full.to_string())
     }
 }

@@ -1,6 +1,7 @@
 //! The caller's end of an exchange: an answer at once, or a stream; and whether anybody still listens.
 
 use std::convert::Infallible;
+use std::time::Duration;
 
 use axum::body::Body;
 use axum::http::{HeaderMap, Response, StatusCode};
@@ -60,14 +61,19 @@ impl Caller {
         }
     }
 
-    /// Tells an error: as the answer, or as the last event of a stream.
-    pub(super) async fn fail(&mut self, told: &Told, id: Option<&RequestId>) {
+    /// Tells an error: as the answer, or as the last event of a stream, for which a caller that does not read it is
+    /// given so long.
+    pub(super) async fn fail(&mut self, told: &Told, id: Option<&RequestId>, wait: Duration) {
         match &self.0 {
             State::Waiting(_) => self.answer(told.response(id)),
             State::Streaming(_) => {
                 if id.is_some() {
                     let event = [b"event: message\ndata: ", &told.body(id)[..], b"\n\n"].concat();
-                    self.send(event.into()).await;
+                    if tokio::time::timeout(wait, self.send(event.into())).await.is_err() {
+                        tracing::debug!(
+                            "a caller that does not read was not told how its stream ends"
+                        );
+                    }
                 }
                 self.0 = State::Done;
             }
@@ -87,5 +93,28 @@ impl Caller {
             State::Streaming(pieces) => pieces.closed().await,
             State::Done => std::future::pending().await,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use controls::json::Document;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_caller_that_does_not_read_holds_nothing_up() {
+        let (answer, answered) = oneshot::channel();
+        let mut caller = Caller::new(answer);
+        caller.begin(StatusCode::OK, HeaderMap::new());
+        let _unread = answered.await.unwrap();
+        for _ in 0..WAITING_PIECES {
+            caller.send(Bytes::from_static(b"x")).await;
+        }
+        let told = Told::new(StatusCode::OK, 1, "too late");
+        let id = RequestId::of(Document::parse(b"1").unwrap().root());
+        let failing = caller.fail(&told, id.as_ref(), Duration::from_secs(5));
+        let bound = Duration::from_secs(6);
+        assert!(tokio::time::timeout(bound, failing).await.is_ok(), "it still waits");
+        assert!(matches!(caller.0, State::Done));
     }
 }

@@ -23,6 +23,10 @@ pub(super) enum Ending {
     Cancelled,
     /// A stream ended; nothing more was due on it.
     StreamEnded,
+    /// A stream was ended because its caller's token had.
+    TokenExpired,
+    /// A stream that came with an HTTP error ended without an answer.
+    Failed,
     /// The server never got it.
     Unreachable(String),
     /// It was forwarded, and what became of it is unknown.
@@ -54,7 +58,7 @@ impl Exchange {
                 reason = told.message,
                 "exchange failed"
             );
-            caller.fail(&told, self.request_id()).await;
+            caller.fail(&told, self.request_id(), self.shared.waits.stall).await;
         }
     }
 
@@ -67,6 +71,8 @@ impl Exchange {
                 by_disconnect: true,
             }),
             Ending::StreamEnded => self.returned(Outcome::StreamEnded, None),
+            Ending::TokenExpired => self.returned(Outcome::TokenExpired, None),
+            Ending::Failed => self.returned(Outcome::HttpError, None),
             Ending::Ambiguous(_) => self.returned(Outcome::Ambiguous, None),
             Ending::Unreachable(_) => self.denial(v1::Refusal::Unavailable, http_status),
             Ending::Withheld(refusal, _) => self.denial(*refusal, http_status),
@@ -108,7 +114,7 @@ impl Exchange {
     /// Makes events durable of which the last closes the exchange.
     pub(super) async fn close(&mut self, drafts: Vec<Draft>) -> Result<(), Unrecorded> {
         self.closed = true;
-        self.shared.log.record(drafts, self.permit.clone()).await
+        self.shared.log.record(drafts, self.place.clone()).await
     }
 
     /// How an exchange ends whose response is not durable. It may become so; the caller does not get it.
@@ -145,7 +151,12 @@ fn told(ending: &Ending) -> Option<Told> {
     let bad_gateway =
         |code, message: String| Some(Told::new(StatusCode::BAD_GATEWAY, code, message));
     match ending {
-        Ending::Cancelled | Ending::StreamEnded => None,
+        Ending::Cancelled | Ending::StreamEnded | Ending::Failed => None,
+        Ending::TokenExpired => Some(Told::new(
+            StatusCode::UNAUTHORIZED,
+            error::UNAUTHENTICATED,
+            "the token that this stream was opened with has expired: open it again with a new one",
+        )),
         Ending::Unreachable(reason) => bad_gateway(
             error::BAD_UPSTREAM,
             format!(
@@ -183,7 +194,11 @@ mod tests {
 
     #[test]
     fn only_what_somebody_waits_for_is_told() {
-        assert!(told(&Ending::Cancelled).is_none() && told(&Ending::StreamEnded).is_none());
+        for quiet in [Ending::Cancelled, Ending::StreamEnded, Ending::Failed] {
+            assert!(told(&quiet).is_none(), "{quiet:?}");
+        }
+        let expired = told(&Ending::TokenExpired).unwrap();
+        assert_eq!(expired.code, error::UNAUTHENTICATED);
         let unreachable = told(&Ending::Unreachable("refused".to_owned())).unwrap();
         assert_eq!(
             (unreachable.status, unreachable.code),

@@ -7,9 +7,6 @@ use proto::v1::{MaskCount, MediaType};
 use crate::message::Reply;
 use crate::start::Shared;
 
-/// From this size on, reading and masking moves off the threads that serve connections.
-const HEAVY_BYTES: usize = 64 * 1024;
-
 /// A server's message, ready to be recorded and then released.
 pub(super) struct Inspected {
     /// For the caller: exactly as it came, unless something is masked.
@@ -40,28 +37,19 @@ pub(super) enum Unreadable {
 
 /// Reads a message that is JSON.
 pub(super) async fn json(shared: &Shared, bytes: Bytes) -> Result<Inspected, Unreadable> {
-    let snapshot = shared.snapshot.clone();
-    let inspected = off_thread(bytes.len(), move || read_json(&snapshot, &bytes)).await;
+    let (snapshot, size) = (shared.snapshot.clone(), bytes.len());
+    let inspect = move || read_json(&snapshot, &bytes);
+    let inspected = shared.computers.run(size, inspect).await;
     inspected.unwrap_or(Err(Unreadable::Broken))
 }
 
 /// Reads a body that does not call itself JSON. One that could be read as JSON is, whatever it calls itself: names
 /// of members tell values that nothing else does.
 pub(super) async fn text(shared: &Shared, bytes: Bytes) -> Result<Inspected, Unreadable> {
-    let snapshot = shared.snapshot.clone();
-    let inspected = off_thread(bytes.len(), move || read_any(&snapshot, bytes)).await;
+    let (snapshot, size) = (shared.snapshot.clone(), bytes.len());
+    let inspect = move || read_any(&snapshot, bytes);
+    let inspected = shared.computers.run(size, inspect).await;
     inspected.unwrap_or(Err(Unreadable::Broken))
-}
-
-/// Runs a computation, away from the serving threads when it is heavy; `None` when it panicked.
-pub(super) async fn off_thread<T: Send + 'static>(
-    size_bytes: usize,
-    compute: impl FnOnce() -> T + Send + 'static,
-) -> Option<T> {
-    if size_bytes < HEAVY_BYTES {
-        return Some(compute());
-    }
-    tokio::task::spawn_blocking(compute).await.ok()
 }
 
 fn read_json(snapshot: &Snapshot, bytes: &Bytes) -> Result<Inspected, Unreadable> {
@@ -197,12 +185,6 @@ mod tests {
                 prop_assert_eq!(SNAPSHOT.residue(&inspected.record, MediaType::Json), vec![]);
             }
         }
-    }
-
-    #[tokio::test]
-    async fn heavy_work_that_panics_is_told() {
-        assert_eq!(off_thread(HEAVY_BYTES, || 7).await, Some(7));
-        assert_eq!(off_thread::<u8>(HEAVY_BYTES, || panic!("for the test")).await, None);
     }
 
     proptest! {

@@ -9,7 +9,6 @@ use proto::v1;
 use proto::v1::{MediaType, Slot, Verdict};
 
 use super::Exchange;
-use super::inspect::off_thread;
 use super::refusal::{Refusal, broken, malformed, too_large};
 use super::request::Undeclared;
 use crate::decide::{self, Judged, Question, Unjudged};
@@ -39,7 +38,8 @@ impl Exchange {
         };
         let snapshot = self.shared.snapshot.clone();
         let size = question.message.len();
-        let judged = off_thread(size, move || decide::judge(&snapshot, &question)).await;
+        let judge = move || decide::judge(&snapshot, &question);
+        let judged = self.shared.computers.run(size, judge).await;
         let judged = judged.ok_or_else(broken)?.map_err(|error| {
             let message = error.to_string();
             match error {
@@ -69,7 +69,8 @@ impl Exchange {
             return None;
         };
         let sessions = &self.shared.sessions;
-        let scope = sessions.scope(self.session.as_ref(), &route.name, sessions.owner(principal));
+        let owner = sessions.owner(principal, &route.name);
+        let scope = sessions.scope(self.session.as_ref(), &route.name, owner);
         Some(sessions.answered(scope, id).unwrap_or_default())
     }
 
@@ -104,7 +105,7 @@ impl Exchange {
                 denial = Some(self.draft(self.denial(v1::Refusal::Unavailable, status)));
             }
         }
-        let recorded = self.shared.log.record_request(drafts, denial, self.permit.clone()).await;
+        let recorded = self.shared.log.record_request(drafts, denial, self.place.clone()).await;
         if let Err(unrecorded) = recorded {
             if unrecorded.is_too_large() {
                 self.request_event_id = None;

@@ -31,19 +31,16 @@ use proto::kind::Kind;
 use proto::v1::{Call, Era, MediaType, Slot};
 use recorder::Draft;
 use serde_json::value::RawValue;
-use tokio::sync::OwnedSemaphorePermit;
 
 pub(crate) use pipeline::run;
 
 use crate::http::forwarded::MAX_VALUE_BYTES;
 use crate::http::headers::{self, LAST_EVENT_ID, PROTOCOL_VERSION};
 use crate::message::{Message, RequestId};
+use crate::room::bytes::Claim;
+use crate::room::places::Place;
 use crate::session::Session;
 use crate::start::Shared;
-
-/// Longest header that is recorded, in characters and after masking; the rest is cut. None that is passed on gets
-/// so long.
-const MAX_RECORDED_HEADER: usize = 4 * MAX_VALUE_BYTES;
 
 /// What is known of an exchange; it grows on the way.
 struct Exchange {
@@ -55,8 +52,10 @@ struct Exchange {
     uri: Uri,
     headers: HeaderMap,
     peer: Option<SocketAddr>,
-    /// Held while the exchange is open; none when there was none left.
-    permit: Option<Arc<OwnedSemaphorePermit>>,
+    /// Held while the exchange is open, and while its record is on its way; none when there was none left.
+    place: Option<Arc<Place>>,
+    /// Room for the bytes of its message, until the server has them.
+    claim: Option<Claim>,
     principal: Option<Principal>,
     message: Option<Message>,
     /// The id to answer, of a message that was not understood.
@@ -78,7 +77,7 @@ impl Exchange {
         peer: Option<SocketAddr>,
         parts: axum::http::request::Parts,
     ) -> Exchange {
-        let permit = Arc::clone(&shared.open).try_acquire_owned().ok().map(Arc::new);
+        let place = shared.places.enter().ok().map(Arc::new);
         Exchange {
             id: recorder::random_id(),
             trace: headers::trace_id(&parts.headers),
@@ -87,7 +86,8 @@ impl Exchange {
             uri: parts.uri,
             headers: parts.headers,
             peer,
-            permit,
+            place,
+            claim: None,
             principal: None,
             message: None,
             stray_id: None,
@@ -168,10 +168,13 @@ impl Exchange {
     }
 }
 
-/// Masked whole, then cut: a value that was cut could no longer be told for what it is.
+/// Masked whole, or told by its length alone: of a part one could not tell what it is a part of, and masking more
+/// than is ever passed on would let anybody keep the gateway busy.
 fn recorded_header(snapshot: &Snapshot, value: &HeaderValue) -> String {
-    let masked = snapshot.mask_text(&String::from_utf8_lossy(value.as_bytes())).text;
-    masked.chars().take(MAX_RECORDED_HEADER).collect()
+    if value.len() > MAX_VALUE_BYTES {
+        return format!("[{} bytes, too long to be recorded]", value.len());
+    }
+    snapshot.mask_text(&String::from_utf8_lossy(value.as_bytes())).text
 }
 
 /// The CLIENT disclosure: where a call comes from, by its own account.
@@ -207,14 +210,16 @@ mod tests {
     use controls::{NamedText, SnapshotSource};
 
     #[test]
-    fn a_header_is_masked_before_it_is_cut() {
+    fn a_header_is_masked_whole_or_not_read() {
         let permit = "permit(principal, action, resource);".to_owned();
         let policies = vec![NamedText { name: "p.cedar".to_owned(), text: permit }];
         let source = SnapshotSource { policies, ..SnapshotSource::default() };
         let snapshot = Snapshot::build(source).unwrap();
-        let value = format!("{} 4111111111111111", "x".repeat(MAX_RECORDED_HEADER - 13));
-        let recorded = recorded_header(&snapshot, &HeaderValue::try_from(value).unwrap());
-        assert!(recorded.ends_with("x [masked:paym"), "{recorded}");
-        assert_eq!(recorded.len(), MAX_RECORDED_HEADER);
+        let recorded =
+            |value: &str| recorded_header(&snapshot, &HeaderValue::try_from(value).unwrap());
+        let longest = format!("{} 4111111111111111", "x".repeat(MAX_VALUE_BYTES - 17));
+        assert!(recorded(&longest).ends_with("x [masked:payment_card]"));
+        let longer = format!("x{longest}");
+        assert_eq!(recorded(&longer), "[1025 bytes, too long to be recorded]");
     }
 }

@@ -7,7 +7,6 @@ use std::sync::Arc;
 use axum::body::Body;
 use axum::extract::Request;
 use axum::http::Response;
-use bytes::Bytes;
 use tokio::sync::oneshot;
 
 use super::Exchange;
@@ -52,6 +51,7 @@ impl Exchange {
         let route = self.find_route(server)?;
         self.check_origin()?;
         self.authenticate(&route).await?;
+        self.take_place(&route)?;
         let undeclared = self.read_message(&route, body).await?;
         self.join_session(&route)?;
         let judged = self.judge(&route, undeclared).await?;
@@ -64,9 +64,12 @@ impl Exchange {
         let mut watch = Watch::new(self);
         let with_session = !self.forgoes_session();
         let forwarded = forwarded::forwarded(&self.headers, self.message.as_ref(), with_session);
-        let body: Option<Bytes> = self.message.as_ref().map(|message| message.bytes.clone());
+        let body = self.message.as_mut().map(|message| std::mem::take(&mut message.bytes));
         let sent = route.upstream.send(self.method.clone(), forwarded, body);
-        let response = match watch.over(sent, caller).await? {
+        let answered = watch.over(sent, caller).await;
+        // The server has the message, or will never get it.
+        self.claim = None;
+        let response = match answered? {
             Ok(response) => response,
             Err(UpstreamError::NotSent(reason)) => return Err(Ending::Unreachable(reason)),
             Err(UpstreamError::Lost(reason)) => return Err(Ending::Ambiguous(reason)),

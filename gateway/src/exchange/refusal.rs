@@ -6,9 +6,11 @@ use proto::ids::Id;
 use proto::kind::Kind;
 use proto::v1;
 use proto::v1::authentication_failed::Reason;
+use tokio::time::Instant;
 
 use super::Exchange;
 use crate::error::{self, Told};
+use crate::knocks::{Recorded, Refused, Why};
 use crate::record::Unrecorded;
 
 /// Seconds after which a caller may try again when the record is away.
@@ -17,18 +19,9 @@ const RETRY_AFTER_SECONDS: &str = "5";
 /// Why a request is not forwarded, and what its caller is told.
 #[derive(Debug)]
 pub(super) struct Refusal {
-    why: Why,
+    /// None when its record is complete, or cannot be made.
+    why: Option<Why>,
     pub(super) told: Told,
-}
-
-#[derive(Debug)]
-enum Why {
-    /// Refused before a decision.
-    Denied(v1::Refusal),
-    /// The caller is not known, or may not come in.
-    Unauthenticated(Reason),
-    /// Its record is complete, or cannot be made.
-    Settled,
 }
 
 impl Refusal {
@@ -39,7 +32,7 @@ impl Refusal {
         code: i64,
         message: impl Into<String>,
     ) -> Refusal {
-        Refusal { why: Why::Denied(refusal), told: Told::new(status, code, message) }
+        Refusal { why: Some(Why::Denied(refusal)), told: Told::new(status, code, message) }
     }
 
     /// There is no room now.
@@ -47,6 +40,15 @@ impl Refusal {
         let status = StatusCode::SERVICE_UNAVAILABLE;
         let mut refusal =
             Refusal::denied(v1::Refusal::Unavailable, status, error::UNRECORDED, message);
+        refusal.told.headers.push(retry_after());
+        refusal
+    }
+
+    /// The caller has taken all that is its.
+    pub(super) fn too_many(message: &str) -> Refusal {
+        let status = StatusCode::TOO_MANY_REQUESTS;
+        let mut refusal =
+            Refusal::denied(v1::Refusal::Unavailable, status, error::TOO_MANY, message);
         refusal.told.headers.push(retry_after());
         refusal
     }
@@ -64,12 +66,12 @@ impl Refusal {
         } else if let Ok(value) = HeaderValue::from_str(challenge) {
             told.headers.push((WWW_AUTHENTICATE, value));
         }
-        Refusal { why: Why::Unauthenticated(reason), told }
+        Refusal { why: Some(Why::Unauthenticated(reason)), told }
     }
 
     /// Its record is complete already.
     pub(super) fn settled(told: Told) -> Refusal {
-        Refusal { why: Why::Settled, told }
+        Refusal { why: None, told }
     }
 
     /// It could not be recorded.
@@ -79,19 +81,20 @@ impl Refusal {
 }
 
 impl Exchange {
-    /// Records a refusal; what the caller is then told says so when that failed.
+    /// Records a refusal, or counts it for the record; what the caller is then told says so when that failed.
     pub(super) async fn refuse(&mut self, refusal: Refusal) -> Told {
-        let http_status = u32::from(refusal.told.status.as_u16());
-        let kind = match refusal.why {
-            Why::Settled => return refusal.told,
-            Why::Denied(refusal) => self.denial(refusal, http_status),
-            Why::Unauthenticated(reason) => Kind::AuthenticationFailed(v1::AuthenticationFailed {
-                server: self.call.server.clone(),
-                reason: reason.into(),
-                http_status,
-            }),
-        };
+        let Some(why) = refusal.why else { return refusal.told };
         self.closed = true;
+        let http_status = u32::from(refusal.told.status.as_u16());
+        let refused = Refused { server: self.call.server.clone(), why, http_status };
+        let kind = refused.event(self.call.clone(), 0);
+        if self.principal.is_none() {
+            let address = self.peer.map(|peer| peer.ip());
+            let knocked = self.shared.knocks.knock(address, refused, Instant::now());
+            if knocked == Recorded::Counted {
+                return refusal.told;
+            }
+        }
         match self.shared.log.record_refusal(self.draft_with_caller(kind)).await {
             Ok(()) => refusal.told,
             Err(unrecorded) => not_recorded(&unrecorded),
@@ -105,6 +108,7 @@ impl Exchange {
             refusal: refusal.into(),
             request_event_id: self.request_event_id.map(Id::to_bytes).unwrap_or_default(),
             http_status,
+            count: 0,
         })
     }
 }

@@ -51,9 +51,11 @@ impl Exchange {
             return Err(withheld("its Mcp-Session-Id is not visible ASCII of acceptable length"));
         }
         match returned::body_kind(&head.headers) {
-            BodyKind::Events if head.status.is_success() => {
-                self.relay_stream(route, head, response, watch, caller).await
-            }
+            // What is framed as a stream is masked as one, or not passed on.
+            BodyKind::Events => match replaced(head.status) {
+                None => self.relay_stream(route, head, response, watch, caller).await,
+                Some(reason) => Err(withheld(&format!("it is an event stream, and {reason}"))),
+            },
             BodyKind::Unreadable(reason) => Err(withheld(reason)),
             kind => self.relay_body(route, kind, head, response, watch, caller).await,
         }
@@ -161,9 +163,10 @@ impl Exchange {
             return None;
         }
         let described = self.message.as_ref().and_then(|message| message.client_info.clone());
-        let places = (key, sessions.owner(principal));
-        let session = sessions.prepare(&route.name, places, self.call.auth_method(), described);
-        let evicted = sessions.evict();
+        let owner = sessions.owner(principal, &route.name);
+        let session =
+            sessions.prepare(&route.name, (key, owner), self.call.auth_method(), described);
+        let evicted = sessions.evict(owner);
         self.session = Some(session.clone());
         Some(Opening { session, evicted })
     }
@@ -200,7 +203,10 @@ impl Exchange {
     }
 
     /// The session that ends with this response, and why.
-    fn ended_session(&self, status: StatusCode) -> Option<(Session, session_closed::Reason)> {
+    pub(super) fn ended_session(
+        &self,
+        status: StatusCode,
+    ) -> Option<(Session, session_closed::Reason)> {
         let session = self.session.clone()?;
         if status == StatusCode::NOT_FOUND {
             return Some((session, session_closed::Reason::UnknownUpstream));

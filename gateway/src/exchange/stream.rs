@@ -1,11 +1,12 @@
-//! A response that is a stream: each message is masked and recorded before it goes on. What else an event has is
-//! written anew and passes at once.
+//! A response that is a stream: each message is masked and recorded before it goes on, and so is what else of its
+//! event goes on. Comments lose their text and pass at once.
 
+use axum::http::{Method, StatusCode};
 use bytes::Bytes;
 use proto::disclosure::size_class;
 use proto::kind::Kind;
 use proto::v1;
-use proto::v1::{Direction, Outcome, Slot};
+use proto::v1::{Direction, MediaType, Outcome, Slot};
 use recorder::Draft;
 
 use super::Exchange;
@@ -14,12 +15,13 @@ use super::closing::Ending;
 use super::inspect::{self, Inspected};
 use super::response::{Head, lost, withheld};
 use super::watch::Watch;
+use crate::http::headers::LAST_EVENT_ID;
 use crate::http::returned;
 use crate::inventory::Observation;
 use crate::message::Reply;
 use crate::record::Unrecorded;
 use crate::route::Route;
-use crate::sse::{Piece, Splitter, TooLarge};
+use crate::sse::{Frame, Piece, Splitter, TooLarge};
 
 /// What field names and line ends add to a message of the largest size.
 const FRAMING_BYTES: usize = 64 * 1024;
@@ -69,15 +71,7 @@ impl Exchange {
         mut watch: Watch,
         caller: &mut Caller,
     ) -> Result<(), Ending> {
-        let opening = self.opened_session(route, &head);
-        if opening.is_some() {
-            let drafts = self.opening(opening.as_ref());
-            let recorded = self.shared.log.record(drafts, self.permit.clone()).await;
-            self.settle(opening, recorded.as_ref().err());
-            recorded.map_err(|unrecorded| {
-                Ending::Ambiguous(format!("the session could not be recorded: {unrecorded}"))
-            })?;
-        }
+        self.record_sessions(route, &head).await?;
         caller.begin(head.status, returned::returned(&head.headers));
         let splitter = Splitter::new(proto::MAX_MESSAGE_BYTES + FRAMING_BYTES);
         let mut incoming = Incoming { splitter, ended: false, resumable: false };
@@ -101,16 +95,42 @@ impl Exchange {
                 None => incoming.ended = true,
             }
             self.pass(route, &mut incoming, &mut watch, caller).await?;
+            if self.closed {
+                watch.nothing_is_due();
+            }
             if incoming.ended {
                 return self.stream_ended();
             }
         }
     }
 
+    /// Makes durable what the head says of sessions, before it goes on.
+    async fn record_sessions(&mut self, route: &Route, head: &Head) -> Result<(), Ending> {
+        let opening = self.opened_session(route, head);
+        let mut drafts = self.opening(opening.as_ref());
+        let ended = self.ended_session(head.status);
+        drafts.extend(ended.iter().map(|(session, reason)| self.session_closed(session, *reason)));
+        if drafts.is_empty() {
+            return Ok(());
+        }
+        let recorded = self.shared.log.record(drafts, self.place.clone()).await;
+        self.settle(opening, recorded.as_ref().err());
+        recorded.map_err(|unrecorded| {
+            Ending::Ambiguous(format!("the session could not be recorded: {unrecorded}"))
+        })?;
+        if let Some((session, _)) = &ended {
+            self.shared.sessions.remove(session);
+        }
+        Ok(())
+    }
+
     /// What the clean end of a stream means.
     fn stream_ended(&self) -> Result<(), Ending> {
         if self.closed {
             return Ok(());
+        }
+        if !StatusCode::from_u16(self.upstream_status).is_ok_and(|status| status.is_success()) {
+            return Err(Ending::Failed);
         }
         if self.is_modern() && !self.is_listening() {
             return Err(Ending::Ambiguous(
@@ -152,55 +172,78 @@ impl Exchange {
 
     /// Takes one piece into the batch.
     async fn take(&mut self, route: &Route, piece: Piece, batch: &mut Batch) -> Result<(), Ending> {
-        let Some(data) = piece.data.clone() else {
-            batch.releases.push(piece.written(b"", |text| self.is_clean(text)));
-            return Ok(());
-        };
-        let mark = self.session.as_ref().zip(piece.id.as_ref());
-        let mark = mark.map(|(session, id)| self.shared.sessions.mark(session, id, &data));
-        let inspected = inspect::json(&self.shared, data.clone()).await;
-        let inspected = inspected.map_err(|error| withheld(&error.to_string()))?;
-        let replayed = mark.is_some_and(|mark| self.shared.sessions.was_seen(&mark));
-        if !replayed {
-            self.record_piece(route, &data, &inspected, batch);
+        let snapshot = &self.shared.snapshot;
+        let frame = piece.frame(|text| !snapshot.mask_text(text).changed);
+        let data = piece.data.clone().unwrap_or_default();
+        let mark = self.mark(&frame, &data);
+        let mut release = data.clone();
+        let mut draft = None;
+        if !data.is_empty() {
+            let inspected = inspect::json(&self.shared, data.clone()).await;
+            let inspected = inspected.map_err(|error| withheld(&error.to_string()))?;
+            let outcome = self.final_outcome(&inspected).filter(|_| !self.closed);
+            if outcome.is_some() || !self.was_recorded(mark.as_ref()) {
+                draft = Some(self.record_piece(route, &data, &inspected, outcome, batch));
+            }
+            self.remember_question(route, &inspected.reply);
+            batch.size_bytes += inspected.size_bytes;
+            release = inspected.release;
+        } else if frame.has_id() && !self.was_recorded(mark.as_ref()) {
+            draft = Some(self.draft(self.stream_message(Vec::new(), 0)));
+        }
+        if let Some(mut draft) = draft {
+            if let Some(frame) = frame.recorded() {
+                draft = draft.disclose(Slot::Frame, MediaType::Json, frame);
+            }
+            batch.drafts.push(draft);
             batch.marks.extend(mark);
         }
-        self.remember_question(route, &inspected.reply);
-        batch.size_bytes += inspected.size_bytes;
-        batch.releases.push(piece.written(&inspected.release, |text| self.is_clean(text)));
+        let written = piece.written(&frame, &release);
+        batch.releases.extend((!written.is_empty()).then_some(written));
         Ok(())
     }
 
-    /// Do detectors find nothing in it?
-    fn is_clean(&self, text: &str) -> bool {
-        !self.shared.snapshot.mask_text(text).changed
+    /// By what an event is known when the server sends it again; all that goes on of it is part of that.
+    fn mark(&self, frame: &Frame, data: &Bytes) -> Option<[u8; 16]> {
+        let session = self.session.as_ref().filter(|_| frame.has_id())?;
+        Some(self.shared.sessions.mark(session, &frame.recorded()?, data))
     }
 
+    /// Does the server send, as it was asked to, again what is recorded? Only then it is not recorded once more.
+    fn was_recorded(&self, mark: Option<&[u8; 16]>) -> bool {
+        self.method == Method::GET
+            && self.headers.contains_key(LAST_EVENT_ID)
+            && mark.is_some_and(|mark| self.shared.sessions.was_seen(mark))
+    }
+
+    /// The event of a message; with an outcome that of the response, which closes the exchange.
     fn record_piece(
         &mut self,
         route: &Route,
         data: &Bytes,
         inspected: &Inspected,
+        outcome: Option<Outcome>,
         batch: &mut Batch,
-    ) {
-        let outcome = self.final_outcome(inspected).filter(|_| !self.closed);
+    ) -> Draft {
         if let Some(outcome) = outcome {
             batch.observation = self.observation(route, data, inspected);
             batch.drafts.extend(self.observing(batch.observation.as_ref()));
-            batch.drafts.push(self.response(outcome, inspected));
             batch.closes = true;
             self.closed = true;
-            return;
+            return self.response(outcome, inspected);
         }
-        let kind = Kind::StreamMessage(v1::StreamMessage {
+        let message = self.stream_message(inspected.masks.clone(), inspected.size_bytes);
+        self.draft(message).disclose(Slot::Message, inspected.media_type, inspected.record.clone())
+    }
+
+    fn stream_message(&self, masks: Vec<v1::MaskCount>, size_bytes: usize) -> Kind {
+        Kind::StreamMessage(v1::StreamMessage {
             call: Some(self.call.clone()),
             direction: Direction::ServerToClient.into(),
-            masks: inspected.masks.clone(),
+            masks,
             request_event_id: self.request_event(),
-            size_class: size_class(inspected.size_bytes),
-        });
-        let record = inspected.record.clone();
-        batch.drafts.push(self.draft(kind).disclose(Slot::Message, inspected.media_type, record));
+            size_class: size_class(size_bytes),
+        })
     }
 
     /// The outcome, when this is the response to the request of the exchange.
@@ -220,7 +263,7 @@ impl Exchange {
         };
         if proto::names::is_known_method(method) {
             let sessions = &self.shared.sessions;
-            let owner = sessions.owner(principal);
+            let owner = sessions.owner(principal, &route.name);
             let scope = sessions.scope(self.session.as_ref(), &route.name, owner);
             sessions.asked(scope, id, method.clone());
         }
@@ -234,7 +277,7 @@ impl Exchange {
         caller: &mut Caller,
     ) -> Result<(), Ending> {
         if !batch.drafts.is_empty() {
-            let recorded = self.shared.log.record(batch.drafts, self.permit.clone()).await;
+            let recorded = self.shared.log.record(batch.drafts, self.place.clone()).await;
             recorded.map_err(|unrecorded| self.unflushed(&unrecorded, batch.closes))?;
         }
         batch.marks.into_iter().for_each(|mark| self.shared.sessions.remember(mark));

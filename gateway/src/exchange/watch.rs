@@ -1,9 +1,10 @@
 //! Waiting for a server while watching everything else: the caller, the clock, the gateway's own end.
 
 use std::future::Future;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
+use identity::Principal;
 use tokio::time::{Instant, sleep_until};
 use tokio_util::sync::CancellationToken;
 
@@ -20,6 +21,10 @@ pub(super) struct Watch {
     /// Longest wait for a caller that does not read.
     stall: Duration,
     listening: bool,
+    /// No answer is due, or it was given: the exchange ends with the caller's token.
+    is_free: bool,
+    /// When the token ends; none without a token.
+    token_ends: Option<Instant>,
     stop: CancellationToken,
     /// When an abandoned exchange ends, once it is abandoned.
     abandoned_until: Option<Instant>,
@@ -46,8 +51,10 @@ impl Watch {
                 (false, false) => Departure::Abandons(shared.waits.abandoned),
             },
             silence: (!listening).then_some(shared.waits.answer),
-            stall: shared.waits.answer,
+            stall: shared.waits.stall,
             listening,
+            is_free: listening,
+            token_ends: exchange.principal.as_ref().and_then(token_ends),
             stop: if listening { &shared.stopping } else { &shared.cut_off }.clone(),
             abandoned_until: None,
         }
@@ -71,6 +78,7 @@ impl Watch {
                 biased;
                 () = caller.gone(), if !departed => self.departed()?,
                 () = self.stop.cancelled() => return Err(self.stopped()),
+                () = at(self.token_ends), if self.is_free => return Err(Ending::TokenExpired),
                 outcome = &mut work => return Ok(outcome),
                 () = at(self.abandoned_until) => {
                     let reason = "the caller went away, and no answer came within the time left for it";
@@ -127,10 +135,25 @@ impl Watch {
         }
     }
 
+    /// The answer was given: what else the server says is only for a caller whose token is good.
+    pub(super) fn nothing_is_due(&mut self) {
+        self.is_free = true;
+    }
+
     /// Nobody reads any more what the server says.
     pub(super) fn is_abandoned(&self) -> bool {
         self.abandoned_until.is_some()
     }
+}
+
+/// When the token ends by which the caller is known.
+fn token_ends(principal: &Principal) -> Option<Instant> {
+    if !principal.is_authenticated() {
+        return None;
+    }
+    let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or(Duration::ZERO);
+    let left = Duration::from_secs(principal.expires_at).saturating_sub(now);
+    Instant::now().checked_add(left)
 }
 
 async fn at(instant: Option<Instant>) {
@@ -151,6 +174,8 @@ mod tests {
             silence: None,
             stall: Duration::from_secs(5),
             listening: false,
+            is_free: false,
+            token_ends: None,
             stop: CancellationToken::new(),
             abandoned_until: None,
         }
@@ -203,5 +228,32 @@ mod tests {
         watch.stop.cancel();
         let ending = watch.over(std::future::pending::<()>(), &mut caller).await;
         assert!(matches!(ending, Err(Ending::Ambiguous(reason)) if reason.contains("stopping")));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_stream_on_which_nothing_is_due_ends_with_the_token() {
+        let (answer, _answered) = oneshot::channel();
+        let mut caller = Caller::new(answer);
+        let mut watch = watch(Departure::Ends);
+        watch.token_ends = Some(Instant::now() + Duration::from_secs(60));
+        let slow = tokio::time::sleep(Duration::from_secs(90));
+        assert!(watch.over(slow, &mut caller).await.is_ok(), "an answer is due");
+        watch.nothing_is_due();
+        let ending = watch.over(std::future::ready(()), &mut caller).await;
+        assert!(matches!(ending, Err(Ending::TokenExpired)), "even if the server goes on");
+    }
+
+    #[tokio::test]
+    async fn tokens_end_when_they_say() {
+        let mut caller = Principal::unauthenticated();
+        assert_eq!(token_ends(&caller), None);
+        caller.kind = identity::PrincipalKind::Human;
+        assert!(token_ends(&caller).unwrap() <= Instant::now());
+        let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap();
+        caller.expires_at = now.as_secs() + 3600;
+        let left = token_ends(&caller).unwrap() - Instant::now();
+        assert!((3590..=3600).contains(&left.as_secs()), "{left:?}");
+        caller.expires_at = u64::MAX;
+        assert_eq!(token_ends(&caller), None);
     }
 }

@@ -10,12 +10,11 @@ use axum::http::{HeaderMap, HeaderValue};
 
 use super::headers::{ContentType, PROTOCOL_VERSION, SESSION_ID, text};
 use crate::http::forwarded::MAX_VALUE_BYTES;
+use crate::message::era;
 
 const ACCEL_BUFFERING: HeaderName = HeaderName::from_static("x-accel-buffering");
 /// Longest whole number in a header, in digits.
 const MAX_DIGITS: usize = 10;
-/// Revisions of MCP; a server names one of them.
-const REVISIONS: [&str; 5] = ["2024-11-05", "2025-03-26", "2025-06-18", "2025-11-25", "2026-07-28"];
 /// Directives of `Cache-Control` that are passed on; the first three may have seconds.
 const CACHE: [&str; 10] = [
     "max-age",
@@ -73,7 +72,7 @@ pub(crate) fn returned(headers: &HeaderMap) -> HeaderMap {
     let value = |name: &HeaderName| text(headers, name).map(str::trim);
     pass(CONTENT_TYPE, ContentType::of(headers).map(|kind| media_type(&kind).to_owned()));
     pass(RETRY_AFTER, value(&RETRY_AFTER).filter(|text| is_number(text)).map(str::to_owned));
-    let revision = value(&PROTOCOL_VERSION).filter(|text| REVISIONS.contains(text));
+    let revision = value(&PROTOCOL_VERSION).filter(|text| era::is_revision(text));
     pass(PROTOCOL_VERSION, revision.map(str::to_owned));
     let buffering = value(&ACCEL_BUFFERING).filter(|text| ["yes", "no"].contains(text));
     pass(ACCEL_BUFFERING, buffering.map(str::to_owned));

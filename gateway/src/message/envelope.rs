@@ -15,7 +15,7 @@ const MAX_CLIENT_INFO_BYTES: usize = 4096;
 /// A message of a client, as far as the gateway needs to understand it.
 #[derive(Debug, Clone)]
 pub(crate) struct Message {
-    /// Exactly as it came.
+    /// Exactly as it came; nothing once it was sent on.
     pub(crate) bytes: Bytes,
     /// Request, notification or answer.
     pub(crate) class: Class,
@@ -118,7 +118,7 @@ fn read(bytes: &Bytes, document: &Document<'_>) -> Result<Message, Malformed> {
         .and_then(|meta| meta.get(META_CLIENT_INFO))
         .or_else(|| (method == "initialize").then(|| params?.get("clientInfo")).flatten())
         .filter(|info| info.span().len() <= MAX_CLIENT_INFO_BYTES)
-        .map(|info| bytes.slice(info.span()));
+        .map(|info| Bytes::copy_from_slice(&bytes[info.span()]));
     Ok(Message {
         bytes: bytes.clone(),
         class,

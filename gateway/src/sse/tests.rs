@@ -13,9 +13,13 @@ fn split(chunks: &[&[u8]]) -> (Vec<Piece>, Option<Piece>) {
     (pieces, splitter.rest())
 }
 
-/// The piece as it goes on when no detector finds anything.
+/// The piece as it goes on with this data, when no detector finds anything.
+fn with(piece: &Piece, data: &[u8]) -> Bytes {
+    piece.written(&piece.frame(|_| true), data)
+}
+
 fn clean(piece: &Piece) -> Bytes {
-    piece.written(piece.data.as_deref().unwrap_or_default(), |_| true)
+    with(piece, piece.data.as_deref().unwrap_or_default())
 }
 
 fn text(bytes: &Option<Bytes>) -> Option<&str> {
@@ -39,9 +43,9 @@ fn events_of_every_line_ending() {
 #[test]
 fn comments_and_priming_events_have_no_data_and_come_at_once() {
     let (pieces, rest) =
-        split(&[b": ping\n", b"\nid: 1\ndata:\n\n", b"retry: 5\n\n", b":\r", b"\ndata: x"]);
+        split(&[b": ping\n", b"\nid: 1\ndata:\n\n", b"id: 2\n\n", b":\r", b"\ndata: x"]);
     let written: Vec<_> = pieces.iter().map(clean).collect();
-    assert_eq!(written, [&b":\n"[..], b"\n", b"id: 1\ndata: \n\n", b"retry: 5\n\n", b":\n", b"\n"]);
+    assert_eq!(written, [&b":\n"[..], b"", b"id: 1\ndata: \n\n", b"id: 2\n\n", b":\n", b""]);
     assert!(pieces.iter().all(|piece| piece.data.is_none()));
     assert_eq!(text(&rest.unwrap().data), Some("x"));
 }
@@ -73,16 +77,35 @@ fn an_id_with_nul_is_none() {
 
 #[test]
 fn an_event_is_written_anew_with_other_data() {
-    let (pieces, _) = split(&[b"id: 1\r\ndata: {\r\nevent: e\r\ndata: }\r\n\r\n"]);
-    let written = |data: &[u8]| pieces[0].written(data, |_| true);
-    assert_eq!(&written(b"{}")[..], b"event: e\nid: 1\ndata: {}\n\n");
-    assert_eq!(&written(b"{\n}")[..], b"event: e\nid: 1\ndata: {\ndata: }\n\n");
+    let (pieces, _) = split(&[b"id: 1\r\ndata: {\r\nevent: endpoint\r\ndata: }\r\n\r\n"]);
+    let written = |data: &[u8]| with(&pieces[0], data);
+    assert_eq!(&written(b"{}")[..], b"event: endpoint\nid: 1\ndata: {}\n\n");
+    assert_eq!(&written(b"{\n}")[..], b"event: endpoint\nid: 1\ndata: {\ndata: }\n\n");
     let (_, rest) = split(&[b"data: x"]);
-    assert_eq!(&rest.unwrap().written(b"y", |_| true)[..], b"data: y\n");
+    assert_eq!(&with(&rest.unwrap(), b"y")[..], b"data: y\n");
 }
 
 #[test]
-fn nothing_but_data_carries_a_value() {
+fn what_goes_on_beside_data_is_recorded() {
+    for (event, recorded) in [
+        ("data: x\n\n", None),
+        ("event: message\ndata: x\n\n", None),
+        (": c\n", None),
+        ("event: x\nretry: 5\ndata:\n\n", None),
+        ("event: other\ndata: x\n\n", Some(r#"{"event":"withheld"}"#)),
+        ("event: endpoint\ndata: x\n\n", Some(r#"{"event":"endpoint"}"#)),
+        ("retry: 05\ndata: x\n\n", Some(r#"{"retry":5}"#)),
+        ("id: \"a\"\nretry: 5\nevent: x\n\n", Some(r#"{"id":"\"a\"","retry":5}"#)),
+        ("id\ndata: x\n\n", Some(r#"{"id":""}"#)),
+    ] {
+        let (pieces, _) = split(&[event.as_bytes()]);
+        let frame = pieces[0].frame(|_| true).recorded().map(Bytes::from);
+        assert_eq!(text(&frame), recorded, "{event}");
+    }
+}
+
+#[test]
+fn only_what_can_be_recorded_goes_on() {
     let is_clean = |text: &str| !text.contains("hunter2");
     let long = format!("id: {}\nevent: {}\ndata: x\n\n", "7".repeat(2000), "e".repeat(65));
     let withheld = ": the id of this event is withheld, because it cannot be recorded\n";
@@ -91,19 +114,21 @@ fn nothing_but_data_carries_a_value() {
         ("data: x\n: hunter2\n\n", ":\ndata: x\n\n".to_owned()),
         ("secret: hunter2\nhunter2\ndata: x\n\n", "data: x\n\n".to_owned()),
         ("event: message\ndata: x\n\n", "event: message\ndata: x\n\n".to_owned()),
-        ("event: hunter2\ndata: x\n\n", "event: withheld\ndata: x\n\n".to_owned()),
-        ("event: a b\ndata: x\n\n", "event: withheld\ndata: x\n\n".to_owned()),
+        ("event: hunter\ndata: x\n\n", "event: withheld\ndata: x\n\n".to_owned()),
+        ("event: hunter\ndata:\n\n", String::new()),
         ("id:  _a/é:1 \ndata: x\n\n", "id:  _a/é:1 \ndata: x\n\n".to_owned()),
         ("id\ndata: x\n\n", "id: \ndata: x\n\n".to_owned()),
         ("id: hunter2\ndata: x\n\n", format!("{withheld}data: x\n\n")),
         (&long, format!("event: withheld\n{withheld}data: x\n\n")),
-        ("retry: 5\n\n", "retry: 5\n\n".to_owned()),
-        ("retry: hunter2\n\n", "\n".to_owned()),
-        ("retry: 41111111111\n\n", "\n".to_owned()),
+        ("id: hunter2\n\n", String::new()),
+        ("retry: 5\n\n", String::new()),
+        ("retry: 05\ndata: x\n\n", "retry: 5\ndata: x\n\n".to_owned()),
+        ("retry: hunter2\ndata: x\n\n", "data: x\n\n".to_owned()),
+        ("retry: 41111111111\ndata: x\n\n", "data: x\n\n".to_owned()),
     ] {
         let (pieces, _) = split(&[event.as_bytes()]);
         let data = pieces[0].data.clone().unwrap_or_default();
-        let written = pieces[0].written(&data, is_clean);
+        let written = pieces[0].written(&pieces[0].frame(is_clean), &data);
         assert_eq!(std::str::from_utf8(&written).unwrap(), expected, "{event}");
     }
 }
@@ -225,7 +250,7 @@ proptest! {
     fn replaced_data_is_read_back(stream in stream(), data in "[a-z{}\":\n]{1,20}") {
         let (pieces, _) = split(&[&stream[..]]);
         for piece in pieces.iter().filter(|piece| piece.data.is_some()) {
-            let replaced = Piece::read(&piece.written(data.as_bytes(), |_| true));
+            let replaced = Piece::read(&with(piece, data.as_bytes()));
             prop_assert_eq!(replaced.data.as_deref(), Some(data.as_bytes()));
             prop_assert_eq!(replaced.id, text_id(piece));
         }

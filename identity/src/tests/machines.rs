@@ -33,6 +33,7 @@ async fn a_listed_machine_is_known_by_its_own_token() {
     let principal = door.authenticate(&key.token(DOOR).unwrap(), DOOR).await.unwrap();
     assert_eq!((principal.issuer.as_str(), principal.subject.as_str()), (NAME, NAME));
     assert_eq!(principal.kind, PrincipalKind::Machine);
+    assert!(principal.is_configured_machine());
     assert_eq!(principal.roles, BTreeSet::from(["reader".to_owned(), "siem".to_owned()]));
     assert_eq!(principal.algorithm, "EdDSA");
     assert_eq!(principal.token_id.as_ref().map(String::len), Some(32));

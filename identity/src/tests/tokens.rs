@@ -66,6 +66,18 @@ async fn every_algorithm_verifies_and_only_its_own_key() {
 }
 
 #[tokio::test]
+async fn a_machine_of_an_issuer_is_no_configured_machine() {
+    let signer = Signer::for_algorithm(Algorithm::EdDSA, "k");
+    let issuer = TestIssuer::start(&[&signer]);
+    let claims = with(claims(&issuer), &json!({"azp": "ada", "roles": ["follower"]}));
+    let verifier = verifier(&issuer.url(), Timing::default());
+    let token = signer.token(Algorithm::EdDSA, &claims);
+    let principal = verifier.authenticate(&token, DOOR).await.unwrap();
+    assert_eq!(principal.kind, PrincipalKind::Machine);
+    assert!(principal.has_role("follower") && !principal.is_configured_machine());
+}
+
+#[tokio::test]
 async fn rfc_9864_name_of_ed25519_is_known() {
     let signer = Signer::for_algorithm(Algorithm::EdDSA, "k");
     let issuer = TestIssuer::start(&[&signer]);

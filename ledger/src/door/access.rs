@@ -1,8 +1,10 @@
 //! Who reads entries here, and the record of it: reading evidence is itself evidence.
 //!
-//! A follower is not recorded: it is a node of this system, and records whom it answers itself.
+//! A follower is not recorded: it is a node of this system, and records whom it answers itself. So only a machine
+//! that the configuration lists by its key can be one; what an issuer says of a role makes no node.
 
 use std::net::{IpAddr, SocketAddr};
+use std::time::Instant;
 
 use axum::extract::ConnectInfo;
 use axum::http::Extensions;
@@ -10,13 +12,16 @@ use bytes::Bytes;
 use identity::{AuthError, BearerToken, Principal};
 use proto::Role;
 use proto::kind::Kind;
+use proto::v1::authentication_failed::Reason;
 use proto::v1::evidence_accessed::{Door, Result as Outcome};
 use proto::v1::{AuthenticationFailed, EvidenceAccessed, Slot};
 use serde::Serialize;
 use tonic::{Code, Status};
 
+use super::knocks::{Count, Recorded};
 use super::{Doors, status};
 use crate::own::Content;
+use crate::sequencer::Stopped;
 
 /// Roles that read entries for somebody, the strongest first.
 const PERSONAL: [Role; 4] = [Role::Admin, Role::Auditor, Role::Compliance, Role::Siem];
@@ -53,7 +58,8 @@ impl Reader {
 
     /// Whether it only follows: with another role beside it, it reads for itself.
     fn is_node(&self) -> bool {
-        !PERSONAL.iter().any(|role| self.principal.roles.contains(role.as_str()))
+        self.role == Role::Follower
+            && !PERSONAL.iter().any(|role| self.principal.has_role(role.as_str()))
     }
 }
 
@@ -97,13 +103,29 @@ impl Doors {
         self.write_down(kind, Some(&reader.principal), &reader.client).await
     }
 
+    /// Records what was only counted of unknown callers in the windows that have ended; with `is_last` in all, and
+    /// counts no more.
+    ///
+    /// # Errors
+    /// [`Stopped`]: the counts are lost, as everything is that comes after.
+    pub(crate) async fn record_counted(&self, is_last: bool) -> Result<(), Stopped> {
+        let _writing = self.knocks.writing.lock().await;
+        let counts = if is_last { self.knocks.end() } else { self.knocks.ended(Instant::now()) };
+        for Count { address, reason, http_status, count } in counts {
+            let client = json(&Client { address }).map_err(|_| Stopped)?;
+            let kind = failed(reason, http_status, count);
+            self.own.record(kind, vec![(Slot::Client, client)]).await?;
+        }
+        Ok(())
+    }
+
     async fn unknown(&self, error: &AuthError, client: &Client) -> Result<Status, Status> {
-        let kind = Kind::AuthenticationFailed(AuthenticationFailed {
-            server: "ledger".to_owned(),
-            reason: proto::names::authentication_failure(error.code()).into(),
-            http_status: u32::from(error.http_status()),
-        });
-        self.write_down(kind, None, client).await?;
+        let reason = proto::names::authentication_failure(error.code());
+        let http_status = error.http_status();
+        let recorded = self.knocks.knock(client.address, reason, http_status, Instant::now());
+        if recorded == Recorded::InFull {
+            self.write_down(failed(reason, http_status, 0), None, client).await?;
+        }
         let code = if error.is_retryable() { Code::Unavailable } else { Code::Unauthenticated };
         Ok(status::status(code, error.code(), error.to_string()))
     }
@@ -127,6 +149,15 @@ impl Doors {
     }
 }
 
+fn failed(reason: Reason, http_status: u16, count: u64) -> Kind {
+    Kind::AuthenticationFailed(AuthenticationFailed {
+        server: "ledger".to_owned(),
+        reason: reason.into(),
+        http_status: http_status.into(),
+        count,
+    })
+}
+
 fn accessed(reading: Reading, result: Outcome, role: Option<Role>, size: u64) -> Kind {
     Kind::EvidenceAccessed(EvidenceAccessed {
         door: reading.door.into(),
@@ -140,8 +171,9 @@ fn accessed(reading: Reading, result: Outcome, role: Option<Role>, size: u64) ->
 }
 
 fn strongest(principal: &Principal) -> Option<Role> {
-    let has = |role: &Role| principal.roles.contains(role.as_str());
-    std::iter::once(Role::Follower).chain(PERSONAL).find(has)
+    let follower = principal.is_configured_machine().then_some(Role::Follower);
+    let has = |role: &Role| principal.has_role(role.as_str());
+    follower.into_iter().chain(PERSONAL).find(has)
 }
 
 fn role_missing(principal: &Principal) -> Status {
@@ -150,7 +182,8 @@ fn role_missing(principal: &Principal) -> Status {
         _ => principal.roles.iter().map(String::as_str).collect::<Vec<_>>().join(", "),
     };
     let message = format!(
-        "reading entries needs the role admin, auditor, compliance, siem or follower; the token has {has}"
+        "reading entries needs the role admin, auditor, compliance or siem, or follower as a machine that the \
+         ledger's configuration lists under identity.machines; the caller has {has}"
     );
     status::status(Code::PermissionDenied, "role_missing", message)
 }

@@ -54,10 +54,7 @@ where
     S: Stream<Item = Result<AppendRequest, Status>>,
 {
     let handshake = handshake::handshake(&doors, &mut frames, answers);
-    let (key, epoch) =
-        tokio::time::timeout(HANDSHAKE_TIMEOUT, handshake).await.map_err(|_| {
-            status::status(Code::DeadlineExceeded, "protocol", "no proof of key came")
-        })??;
+    let (key, epoch) = within(HANDSHAKE_TIMEOUT, handshake).await?;
     let lease = doors.registry.lease(key.name(), epoch).map_err(|e| status::refused(&e))?;
     let chain = lease.chain().cloned();
     let mut intake = Intake::new(
@@ -92,6 +89,18 @@ where
             Err(status::status(Code::FailedPrecondition, "recorder_fork", message))
         }
     }
+}
+
+/// A recorder that was late, as one that was paused, is told so: it may try again.
+async fn within<T>(
+    limit: Duration,
+    handshake: impl Future<Output = Result<T, Status>>,
+) -> Result<T, Status> {
+    tokio::time::timeout(limit, handshake).await.unwrap_or_else(|_| {
+        let message =
+            format!("the recorder did not prove its key within {limit:?}; open the stream again");
+        Err(status::status(Code::DeadlineExceeded, "handshake_timeout", message))
+    })
 }
 
 /// Why reading ended early.
@@ -255,4 +264,17 @@ async fn send(answers: &Answers, frame: Response) -> Result<(), Status> {
         .send(Ok(AppendResponse { frame: Some(frame) }))
         .await
         .map_err(|_| Status::cancelled("the recorder has gone"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_paused_handshake_may_be_tried_again() {
+        let paused = std::future::pending::<Result<(), Status>>();
+        let status = within(Duration::ZERO, paused).await.unwrap_err();
+        assert_eq!(status.code(), Code::DeadlineExceeded);
+        assert_eq!(status.metadata().get("exhibit-code").unwrap(), "handshake_timeout");
+    }
 }

@@ -1,6 +1,9 @@
 //! The doors of a ledger that runs in this process, without a network in between.
 
 mod append;
+mod folder;
+mod issuer;
+mod knocking;
 mod reading;
 
 use std::fs;
@@ -12,6 +15,7 @@ use axum::extract::State;
 use axum::http::StatusCode;
 use identity::{IdentityConfig, MachineConfig, MachineKey};
 use proto::entry::Leaf;
+use proto::v1::{Opening, Slot};
 use proto::{decode_entry, kind::Kind};
 use tempfile::TempDir;
 use tlog::{LeafIndex, SigningKey};
@@ -31,19 +35,14 @@ struct House {
 impl House {
     /// Its recorder is called `r`; machines bear the name of their role.
     async fn build(roles: &[&str]) -> Self {
+        Self::build_with(roles, |_| {}).await
+    }
+
+    /// One whose configuration is changed first.
+    async fn build_with(roles: &[&str], change: impl FnOnce(&mut LedgerConfig)) -> Self {
         let dir = tempfile::tempdir().unwrap();
-        let config = LedgerConfig {
-            listen: "127.0.0.1:0".parse().unwrap(),
-            public_url: URL.into(),
-            data_dir: dir.path().join("ledger"),
-            log_key_file: write_key(dir.path(), "log.key", &key(ORIGIN, 1)),
-            recorder_key_file: write_key(dir.path(), "ledger.key", &key("ledger", 2)),
-            recorders: vec![recorder().verifying_key().to_string()],
-            identity: IdentityConfig {
-                machines: roles.iter().map(|role| machine_config(role)).collect(),
-                ..IdentityConfig::default()
-            },
-        };
+        let mut config = config(dir.path(), roles);
+        change(&mut config);
         let ledger = Ledger::start(config, Options::default()).await.unwrap();
         Self { dir, ledger }
     }
@@ -53,23 +52,48 @@ impl House {
     }
 
     /// Everything that is stored, with the openings of each.
-    fn leaves(&self) -> Vec<(Leaf, Vec<proto::v1::Opening>)> {
-        let store = &self.ledger.doors.store;
-        let entries = store.entries(LeafIndex(0), 1_000, usize::MAX).unwrap();
-        let end = LeafIndex(entries.len() as u64);
-        let (openings, _) = store.openings(LeafIndex(0), end, usize::MAX).unwrap();
-        let of = |index: usize| {
-            openings.iter().filter(move |(at, _)| at.0 == index as u64).map(|(_, o)| o.clone())
-        };
-        let decode = |(index, entry): (usize, &bytes::Bytes)| {
-            (decode_entry(entry).unwrap(), of(index).collect())
-        };
-        entries.iter().enumerate().map(decode).collect()
+    fn leaves(&self) -> Vec<(Leaf, Vec<Opening>)> {
+        leaves(&self.ledger.doors)
     }
 
     fn kinds(&self) -> Vec<Kind> {
         self.leaves().into_iter().filter_map(|(leaf, _)| leaf.event.kind).collect()
     }
+}
+
+fn config(dir: &Path, roles: &[&str]) -> LedgerConfig {
+    LedgerConfig {
+        listen: "127.0.0.1:0".parse().unwrap(),
+        public_url: URL.into(),
+        data_dir: dir.join("ledger"),
+        checkpoint_file: None,
+        log_key_file: write_key(dir, "log.key", &key(ORIGIN, 1)),
+        recorder_key_file: write_key(dir, "ledger.key", &key("ledger", 2)),
+        recorders: vec![recorder().verifying_key().to_string()],
+        identity: IdentityConfig {
+            machines: roles.iter().map(|role| machine_config(role)).collect(),
+            ..IdentityConfig::default()
+        },
+    }
+}
+
+fn leaves(doors: &Doors) -> Vec<(Leaf, Vec<Opening>)> {
+    let entries = doors.store.entries(LeafIndex(0), 1_000, usize::MAX).unwrap();
+    let end = LeafIndex(entries.len() as u64);
+    let (openings, _) = doors.store.openings(LeafIndex(0), end, usize::MAX).unwrap();
+    let of = |index: usize| {
+        openings.iter().filter(move |(at, _)| at.0 == index as u64).map(|(_, o)| o.clone())
+    };
+    let decode = |(index, entry): (usize, &bytes::Bytes)| {
+        (decode_entry(entry).unwrap(), of(index).collect())
+    };
+    entries.iter().enumerate().map(decode).collect()
+}
+
+/// What an event discloses in a slot, as text.
+fn disclosed(openings: &[Opening], slot: Slot) -> String {
+    let opening = openings.iter().find(|opening| opening.slot == slot as i32).unwrap();
+    String::from_utf8_lossy(&opening.content).into_owned()
 }
 
 fn key(name: &str, seed: u8) -> SigningKey {

@@ -67,12 +67,18 @@ pub(super) async fn tile(
         Ok(Ok(None)) => {
             problem(StatusCode::NOT_FOUND, &format!("no such tile in a tree of {size} entries"))
         }
-        Ok(Err(error)) => {
-            tracing::error!(%error, "a tile could not be read");
-            problem(StatusCode::INTERNAL_SERVER_ERROR, "the tile could not be read")
-        }
-        Err(_) => problem(StatusCode::INTERNAL_SERVER_ERROR, "the tile could not be read"),
+        Ok(Err(error)) => unreadable(&path, &error),
+        Err(error) => unreadable(&path, &error),
     }
+}
+
+fn unreadable(path: &str, error: &dyn std::fmt::Display) -> Response {
+    tracing::error!(%error, tile = path, "a tile could not be read");
+    let message = format!(
+        "the ledger could not read tile/{path} from its store; its log says why, and `exhibit fsck` on the stopped ledger \
+         finds what is damaged"
+    );
+    problem(StatusCode::INTERNAL_SERVER_ERROR, &message)
 }
 
 /// Lets a reader have a tile of entries, once that is recorded.

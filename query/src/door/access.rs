@@ -1,6 +1,6 @@
 //! Who is at the door, in which role, and the record of it.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 
 use axum::extract::ConnectInfo;
 use bytes::Bytes;
@@ -15,11 +15,14 @@ use serde_json::json;
 
 use super::Doors;
 use super::error::DoorError;
+use super::knocks::{Counted, Failure};
 use crate::journal::{Access, Unrecorded};
 use crate::masking::Masking;
 
 /// Longest part of a user agent that is recorded, once it is masked.
 const MAX_USER_AGENT_BYTES: usize = 512;
+/// Longest part of a user agent that is masked: a stranger may send as much as headers may hold.
+const MAX_MASKED_BYTES: usize = 4 * MAX_USER_AGENT_BYTES;
 
 /// A caller whose token is good.
 #[derive(Debug, Clone)]
@@ -53,6 +56,11 @@ impl Visitor {
     /// Who it is.
     pub fn principal(&self) -> &Principal {
         &self.principal
+    }
+
+    /// What is known of the caller's machine, as the CLIENT disclosure has it.
+    pub(crate) fn client(&self) -> &Bytes {
+        &self.client
     }
 
     /// The most powerful of `roles` that the caller has.
@@ -98,17 +106,38 @@ impl Doors {
         match known {
             Ok(principal) => Ok(Visitor { principal, client }),
             Err(error) => {
-                let failed = AuthenticationFailed {
-                    server: "query".to_owned(),
-                    reason: proto::names::authentication_failure(error.code()).into(),
-                    http_status: u32::from(error.http_status()),
-                };
-                let disclosures = vec![(Slot::Client, MediaType::Json, client)];
-                let kind = Kind::AuthenticationFailed(failed);
-                self.journal.record(Access { kind, disclosures }).await?;
+                self.turn_away(request, client, &error).await?;
                 let told = error.challenge_error().map(|code| (code, error.to_string()));
                 let told = told.as_ref().map(|(code, text)| (*code, text.as_str()));
                 Err(DoorError::unauthenticated(&error, &self.challenge(None, told)))
+            }
+        }
+    }
+
+    /// Records that a caller is not known: now, or in the count of its window.
+    async fn turn_away(
+        &self,
+        request: &Parts,
+        client: Bytes,
+        error: &AuthError,
+    ) -> Result<(), Unrecorded> {
+        let reason = proto::names::authentication_failure(error.code());
+        let failure = Failure { reason, http_status: error.http_status() };
+        if self.knocks.is_in_full(address(request), failure) {
+            self.journal.record(knock(failure, 0, client)).await?;
+        }
+        Ok(())
+    }
+
+    /// Records what knocks were counted in windows that have ended. What it takes is lost when it is dropped midway.
+    pub(crate) async fn record_knocks(&self, counted: Vec<Counted>) {
+        let mut counted = counted.into_iter();
+        while let Some(Counted { source, failure, count }) = counted.next() {
+            let client = json_bytes(&json!({"address": source, "user_agent": null}));
+            if let Err(error) = self.journal.record(knock(failure, count, client)).await {
+                tracing::warn!(%error, "counted knocks are not recorded yet");
+                self.knocks.keep(&Counted { source, failure, count });
+                counted.by_ref().for_each(|counted| self.knocks.keep(&counted));
             }
         }
     }
@@ -152,19 +181,64 @@ impl Doors {
     }
 }
 
-/// What is known of the caller's machine, as the CLIENT disclosure has it. Masked before it is cut: half a secret is
-/// none that a detector knows.
+/// A caller who was not known; `count` is 0 for one, whose machine `client` is.
+fn knock(failure: Failure, count: u64, client: Bytes) -> Access {
+    let failed = AuthenticationFailed {
+        server: "query".to_owned(),
+        reason: failure.reason.into(),
+        http_status: u32::from(failure.http_status),
+        count,
+    };
+    Access {
+        kind: Kind::AuthenticationFailed(failed),
+        disclosures: vec![(Slot::Client, MediaType::Json, client)],
+    }
+}
+
+fn address(request: &Parts) -> Option<IpAddr> {
+    request.extensions.get::<ConnectInfo<SocketAddr>>().map(|info| info.0.ip())
+}
+
+/// What is known of the caller's machine, as the CLIENT disclosure has it.
 fn client(request: &Parts, masking: &Masking) -> Bytes {
-    let address = request.extensions.get::<ConnectInfo<SocketAddr>>().map(|info| info.0.ip());
-    let agent = request.headers.get(USER_AGENT).map(|agent| {
-        let mut agent = masking.text(&String::from_utf8_lossy(agent.as_bytes()));
-        agent.truncate(agent.floor_char_boundary(MAX_USER_AGENT_BYTES));
-        agent
-    });
-    json_bytes(&json!({"address": address.map(|ip| ip.to_string()), "user_agent": agent}))
+    let agent = request.headers.get(USER_AGENT);
+    let agent = agent.map(|agent| user_agent(&String::from_utf8_lossy(agent.as_bytes()), masking));
+    let address = address(request).map(|ip| ip.to_string());
+    json_bytes(&json!({"address": address, "user_agent": agent}))
+}
+
+/// Masked before it is cut to what is recorded: half a secret is none that a detector knows. What is too long to be
+/// masked ends at a space, for the same reason.
+fn user_agent(agent: &str, masking: &Masking) -> String {
+    let mut bounded = &agent[..agent.floor_char_boundary(MAX_MASKED_BYTES)];
+    if bounded.len() < agent.len() {
+        bounded = bounded.rsplit_once(' ').map_or("", |(words, _)| words);
+    }
+    let mut agent = masking.text(bounded);
+    agent.truncate(agent.floor_char_boundary(MAX_USER_AGENT_BYTES));
+    agent
 }
 
 fn json_bytes(value: &impl serde::Serialize) -> Bytes {
     // Structs of strings and maps with string keys always serialize.
     serde_json::to_vec(value).unwrap_or_default().into()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_half_of_a_secret_is_left_of_a_long_user_agent() {
+        let masking = Masking::start().unwrap();
+        let key = "AKIAIOSFODNN7EXAMPLE";
+        for before in 0..MAX_MASKED_BYTES + 30 {
+            let agent = format!("{} {key} {}", "a".repeat(before), "b".repeat(400_000));
+            let recorded = user_agent(&agent, &masking);
+            assert!(!recorded.contains("AKIA"), "{before}: {recorded}");
+            assert!(recorded.len() <= MAX_USER_AGENT_BYTES);
+        }
+        assert_eq!(user_agent(&"a".repeat(MAX_MASKED_BYTES + 1), &masking), "");
+        assert_eq!(user_agent(&"a".repeat(MAX_MASKED_BYTES), &masking).len(), MAX_USER_AGENT_BYTES);
+    }
 }

@@ -37,7 +37,7 @@ async fn read_within(
         Ok(Err(error)) if error.is::<LengthLimitError>() => Err(DoorError::new(
             StatusCode::PAYLOAD_TOO_LARGE,
             too_large,
-            format!("the request body has more than {limit_bytes} bytes"),
+            format!("the request body has more than {limit_bytes} bytes: send a shorter one"),
         )),
         Ok(Err(_)) => Err(DoorError::new(
             StatusCode::BAD_REQUEST,
@@ -66,6 +66,7 @@ mod tests {
         let told = |error: DoorError| (error.status().as_u16(), error.code().to_owned());
         let code = |status, code: &str| (status, code.to_owned());
         let long = read(Body::from("12345")).await.unwrap_err();
+        assert_eq!(long.message(), "the request body has more than 4 bytes: send a shorter one");
         assert_eq!(told(long), code(413, "too_long"));
         let stalled = Body::from_stream(stream::pending::<Result<Bytes, std::io::Error>>());
         let stalled = read(stalled).await.unwrap_err();

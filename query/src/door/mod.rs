@@ -4,6 +4,7 @@ pub(crate) mod access;
 pub(crate) mod body;
 pub(crate) mod error;
 pub(crate) mod health;
+pub(crate) mod knocks;
 pub(crate) mod render;
 pub(crate) mod sql;
 
@@ -12,16 +13,17 @@ use std::sync::Arc;
 use axum::Router;
 use axum::routing::{get, post};
 use identity::Verifier;
-use tokio::sync::Semaphore;
 
 use crate::archive::Archive;
 use crate::engine::running::Engine;
 use crate::feed;
 use crate::feed::deliveries::Deliveries;
+use crate::feed::places::Places;
 use crate::follower::stream::Following;
 use crate::journal::Journal;
 use crate::masking::Masking;
 use error::DoorError;
+use knocks::Knocks;
 
 /// What the doors share. Cheap to clone.
 #[derive(Clone)]
@@ -37,8 +39,10 @@ pub(crate) struct Inner {
     /// The audience of tokens.
     pub(crate) public_url: String,
     pub(crate) deliveries: Deliveries,
-    /// Feed requests that wait or stream.
-    pub(crate) waiting: Arc<Semaphore>,
+    /// Of feed requests that wait or stream.
+    pub(crate) places: Places,
+    /// Of callers who were not known.
+    pub(crate) knocks: Knocks,
 }
 
 impl Doors {

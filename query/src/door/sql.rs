@@ -19,7 +19,7 @@ use super::body::read_body;
 use super::error::DoorError;
 use super::render::{self, Format};
 use crate::archive::Archive;
-use crate::engine::guard::{self, MAX_SQL_BYTES};
+use crate::engine::guard::MAX_SQL_BYTES;
 use crate::engine::running::{Busy, Planned};
 use crate::engine::session::Shown;
 use crate::rows::disclosures::Slots;
@@ -37,21 +37,38 @@ pub(crate) async fn answer(
     let visitor = doors.admit(&parts).await?;
     let sql = read(&parts, body).await?;
     let asked = Asked { role: visitor.role(&ROLES), visitor, sql };
-    let Some(role) = asked.role else {
-        asked.record(&doors, Outcome::Denied, 0).await?;
-        return Err(doors.forbid(&asked.visitor, &ROLES, None));
-    };
-    let (archive, format, planned) = match prepare(&doors, &parts, role, &asked.sql).await {
-        Ok(prepared) => prepared,
-        Err(error) => {
-            asked.record(&doors, Outcome::Refused, 0).await?;
-            return Err(error);
-        }
-    };
-    asked.record(&doors, Outcome::Allowed, archive.size()).await?;
+    // In a task of its own: what was asked is recorded even when the asker leaves before it is.
+    let admitting = tokio::spawn({
+        let doors = doors.clone();
+        async move { admit(&doors, &parts, asked).await }
+    });
+    let (archive, format, planned) = admitting.await.map_err(|_| {
+        let message = "the query was aborted before it ran: see the log of this node";
+        DoorError::new(StatusCode::INTERNAL_SERVER_ERROR, "sql_failed", message)
+    })??;
     let answer = doors.engine.run(planned);
     render::respond(answer, format, archive.checkpoint()).await
 }
+
+/// Plans what was asked, and records it with what came of that.
+async fn admit(doors: &Doors, parts: &Parts, asked: Asked) -> Result<Prepared, DoorError> {
+    let Some(role) = asked.role else {
+        asked.record(doors, Outcome::Denied, 0).await?;
+        return Err(doors.forbid(&asked.visitor, &ROLES, None));
+    };
+    match prepare(doors, parts, role, &asked.sql).await {
+        Ok(prepared) => {
+            asked.record(doors, Outcome::Allowed, prepared.0.size()).await?;
+            Ok(prepared)
+        }
+        Err(error) => {
+            asked.record(doors, Outcome::Refused, 0).await?;
+            Err(error)
+        }
+    }
+}
+
+type Prepared = (Archive, Format, Planned);
 
 struct Asked {
     visitor: Visitor,
@@ -83,10 +100,9 @@ async fn prepare(
     parts: &Parts,
     role: Role,
     sql: &str,
-) -> Result<(Archive, Format, Planned), DoorError> {
+) -> Result<Prepared, DoorError> {
     let archive = doors.archive()?;
     let format = Format::of(parts)?;
-    let admitted = guard::admit(sql)?;
     let turn = doors.engine.turn().await.map_err(|Busy| {
         DoorError::busy("sql_busy", "as many queries run as may run at a time: try again")
     })?;
@@ -95,7 +111,7 @@ async fn prepare(
         slots: Slots::visible_to(role),
         prover: Some(archive.clone()),
     };
-    let planned = doors.engine.plan(turn, shown, admitted).await?;
+    let planned = doors.engine.plan(turn, shown, sql.to_owned()).await?;
     Ok((archive, format, planned))
 }
 

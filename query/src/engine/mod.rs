@@ -4,6 +4,7 @@
 //! nothing but the tables of one [`Archive`](crate::Archive) as one role may see them, and runs in [`workers`] of
 //! its own, within the bounds of [`running`] and, for what its functions make, of a [`meter`].
 
+pub(crate) mod allowance;
 pub(crate) mod batches;
 pub(crate) mod functions;
 pub(crate) mod growth;

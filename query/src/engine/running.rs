@@ -12,7 +12,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 use tokio::task::AbortHandle;
 
 use super::SqlError;
-use super::guard::Admitted;
+use super::guard;
 use super::session::{self, Resources, Shown};
 use super::tripwire::Tripwire;
 use super::workers::Workers;
@@ -61,12 +61,12 @@ impl Engine {
         }
     }
 
-    /// Plans; the clock of the query starts here.
+    /// Reads the text and plans it; the clock of the query starts here.
     pub(crate) async fn plan(
         &self,
         turn: OwnedSemaphorePermit,
         shown: Shown,
-        admitted: Admitted,
+        sql: String,
     ) -> Result<Planned, SqlError> {
         let limit = self.limits.sql_timeout();
         let deadline = Instant::now() + limit;
@@ -79,6 +79,7 @@ impl Engine {
         let planning = self.workers.spawn({
             let wire = wire.clone();
             async move {
+                let admitted = guard::admit(&sql)?;
                 let context = session::open(&shown, &resources, &wire).await?;
                 let frame = session::plan(&context, admitted).await?;
                 Ok((frame, turn))

@@ -8,8 +8,10 @@ use arrow::array::RecordBatch;
 use bytes::Bytes;
 use futures_util::TryStreamExt;
 use proto::v1::Opening;
+use tokio::task::AbortHandle;
 
 use super::SqlError;
+use super::allowance::{Allowance, Bounds};
 use super::guard;
 use super::session::{self, Resources, Shown};
 use super::text::Cells;
@@ -19,8 +21,8 @@ use crate::rows::columns::{Row, leaf_batch};
 use crate::rows::disclosures::Slots;
 use crate::rows::{Chunk, Part, RowError};
 
-/// Memory that one offline query may use.
-const MEMORY_BYTES: usize = 4 << 30;
+/// How long a query that was told to end is waited for.
+const GRACE: Duration = Duration::from_secs(5);
 
 /// SQL over leaves that the caller has: to make the lists of a package, and to make them again when it is verified.
 ///
@@ -79,36 +81,79 @@ impl Workbench {
         Ok(Self { shown, workers })
     }
 
-    /// Runs one statement that reads. Rows of a query without `ORDER BY` come in ledger order where the query keeps it.
+    /// Runs one statement that reads, within what is left of the allowance. Rows of a query without `ORDER BY` come in
+    /// ledger order where the query keeps it. Dropping the future ends the query.
     ///
     /// # Errors
-    /// As the SQL door, but without bounds on time and rows.
-    pub async fn query(&self, sql: &str) -> Result<Table, SqlError> {
-        let batches = self.batches(sql).await?;
-        let mut table = Table { columns: batches.0, rows: Vec::new() };
-        for batch in &batches.1 {
-            let cells = Cells::of(batch).map_err(|error| SqlError::Failed(error.to_string()))?;
-            table.rows.extend((0..batch.num_rows()).map(|row| cells.row(row).collect()));
-        }
-        Ok(table)
-    }
-
-    /// In a thread whose stack is made for it: the SQL may come out of a package that is being verified.
-    async fn batches(&self, sql: &str) -> Result<(Vec<String>, Vec<RecordBatch>), SqlError> {
-        let admitted = guard::admit(sql)?;
-        let shown = self.shown.clone();
-        let work = self.workers.spawn(async move {
-            let resources = Resources { memory_bytes: MEMORY_BYTES, spill: None };
-            let context = session::open(&shown, &resources, &Tripwire::new(None)).await?;
-            let frame = session::plan(&context, admitted).await?;
-            let fields = frame.schema().fields().iter();
-            let columns = fields.map(|field| field.name().clone()).collect();
-            let running = |error| SqlError::running(&error, Duration::ZERO);
-            let stream = frame.execute_stream().await.map_err(running)?;
-            Ok((columns, stream.try_collect().await.map_err(running)?))
+    /// As the SQL door, by the bounds of the allowance.
+    pub async fn query(&self, sql: &str, allowance: &mut Allowance) -> Result<Table, SqlError> {
+        let wire = Tripwire::new(Some(allowance.deadline()));
+        // In a thread whose stack is made for it: the SQL may come out of a package that is being verified.
+        let mut task = self.workers.spawn({
+            let (shown, wire) = (self.shown.clone(), wire.clone());
+            let (sql, mut allowance) = (sql.to_owned(), allowance.clone());
+            async move {
+                let table = answer(&shown, &sql, &wire, &mut allowance).await?;
+                Ok((table, allowance))
+            }
         });
-        work.await.unwrap_or_else(|_| Err(SqlError::Failed("the query was aborted".to_owned())))
+        let ending = Ending { wire, task: task.abort_handle() };
+        match tokio::time::timeout_at(allowance.deadline().into(), &mut task).await {
+            Ok(Ok(Ok((table, left)))) => {
+                *allowance = left;
+                Ok(table)
+            }
+            Ok(Ok(Err(error))) => Err(error),
+            Ok(Err(_)) => Err(SqlError::Failed("the query was aborted".to_owned())),
+            Err(_) => {
+                drop(ending);
+                // Those that do not end at once should not pile up.
+                tokio::time::timeout(GRACE, task).await.ok();
+                Err(allowance.timeout())
+            }
+        }
     }
+}
+
+/// Ends the query when it is dropped.
+struct Ending {
+    wire: Tripwire,
+    task: AbortHandle,
+}
+
+impl Drop for Ending {
+    fn drop(&mut self) {
+        self.wire.trip();
+        self.task.abort();
+    }
+}
+
+async fn answer(
+    shown: &Shown,
+    sql: &str,
+    wire: &Tripwire,
+    allowance: &mut Allowance,
+) -> Result<Table, SqlError> {
+    let admitted = guard::admit(sql)?;
+    let Bounds { memory_bytes, time, .. } = *allowance.bounds();
+    let running = |error| SqlError::running(&error, time);
+    let resources = Resources { memory_bytes, spill: None };
+    let context = session::open(shown, &resources, wire).await?;
+    let frame = session::plan(&context, admitted).await?;
+    let fields = frame.schema().fields().iter();
+    let columns = fields.map(|field| field.name().clone()).collect();
+    let mut table = Table { columns, rows: Vec::new() };
+    let mut batches = frame.execute_stream().await.map_err(running)?;
+    while let Some(batch) = batches.try_next().await.map_err(running)? {
+        let cells = Cells::of(&batch).map_err(|error| SqlError::Failed(error.to_string()))?;
+        for row in 0..batch.num_rows() {
+            let row: Vec<Option<String>> = cells.row(row).collect();
+            allowance.count(&row)?;
+            table.rows.push(row);
+        }
+        wire.check().map_err(|_| allowance.timeout())?;
+    }
+    Ok(table)
 }
 
 /// The leaf columns of leaves, the exact leaf among them: the rows of a package's `events` file.

@@ -5,8 +5,8 @@ use std::future::Future;
 use tokio::runtime::{Builder, Handle, Runtime};
 use tokio::task::JoinHandle;
 
-/// The planner recurses on what the guard lets through; memory is taken only as it is used.
-const STACK_BYTES: usize = 64 << 20;
+/// Parser and planner recurse on what the guard lets through; memory is taken only as it is used.
+pub(super) const STACK_BYTES: usize = 64 << 20;
 
 #[derive(Debug)]
 pub(crate) struct Workers {

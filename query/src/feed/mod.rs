@@ -7,6 +7,7 @@ pub(crate) mod cursor;
 pub(crate) mod deliveries;
 pub(crate) mod ocsf;
 pub(crate) mod page;
+pub(crate) mod places;
 pub(crate) mod poll;
 pub(crate) mod raw;
 pub(crate) mod stream;

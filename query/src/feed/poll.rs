@@ -1,7 +1,6 @@
 //! The two pull modes: `poll` always tells where to go on and waits when there is nothing; `events` is a finite
 //! listing whose last page has no next.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use axum::body::Body;
@@ -13,7 +12,6 @@ use http::request::Parts;
 use http::{HeaderName, HeaderValue, StatusCode};
 use serde::Deserialize;
 use serde_json::{Value, json};
-use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::Instant;
 
 use super::cursor;
@@ -45,7 +43,7 @@ pub(crate) async fn poll(
     let (visitor, role) = super::admit(&doors, &parts).await?;
     let asked: PollParameters = parameters(&mut parts).await?;
     let (form, limit) = (Form::of(asked.format.as_deref())?, limit(asked.limit)?);
-    let turn = turn(&doors)?;
+    let place = doors.places.take(visitor.principal())?;
     let archive = doors.archive()?;
     let from = match &asked.cursor {
         Some(text) => decode(&archive, text)?,
@@ -53,7 +51,7 @@ pub(crate) async fn poll(
     };
     let wait = asked.wait.unwrap_or(DEFAULT_WAIT_SECONDS).min(MAX_WAIT_SECONDS);
     let archive = news(&doors, from, Instant::now() + Duration::from_secs(wait)).await?;
-    drop(turn);
+    drop(place);
     let size = archive.size();
     let page = Page::read(&archive, role, form, (from, size.max(from)), limit).await?;
     let delivered = from..page.next;
@@ -138,13 +136,6 @@ pub(crate) fn limit(asked: Option<u64>) -> Result<u64, DoorError> {
 
 pub(crate) fn decode(archive: &Archive, text: &str) -> Result<u64, DoorError> {
     cursor::decode(text, &archive.checkpoint().0.origin, archive.size())
-}
-
-/// A place among those who wait or stream.
-pub(crate) fn turn(doors: &Doors) -> Result<OwnedSemaphorePermit, DoorError> {
-    Arc::clone(&doors.waiting).try_acquire_owned().map_err(|_| {
-        DoorError::busy("feed_busy", "as many feed requests wait as may wait at a time")
-    })
 }
 
 /// What is verified once there is something new from `index` on, or when it is time. The record of a delivery is not

@@ -14,12 +14,12 @@ use http::StatusCode;
 use proto::Role;
 use serde::Deserialize;
 use serde_json::Value;
-use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::Instant;
 
 use super::cursor;
 use super::page::{Form, Page};
-use super::poll::{decode, news, parameters, turn};
+use super::places::Place;
+use super::poll::{decode, news, parameters};
 use crate::door::Doors;
 use crate::door::access::Visitor;
 use crate::door::error::DoorError;
@@ -44,7 +44,7 @@ pub(crate) async fn stream(
     let (visitor, role) = super::admit(&doors, &parts).await?;
     let asked: StreamParameters = parameters(&mut parts).await?;
     let form = Form::of(asked.format.as_deref())?;
-    let turn = turn(&doors)?;
+    let place = doors.places.take(visitor.principal())?;
     let last_id = match parts.headers.get("last-event-id") {
         None => None,
         Some(id) => Some(id.to_str().map(str::to_owned).map_err(|_| {
@@ -71,7 +71,7 @@ pub(crate) async fn stream(
         next,
         ready: VecDeque::new(),
         ends,
-        _turn: turn,
+        _place: place,
     };
     let events = stream::unfold(feed, |mut feed| async move {
         let event = feed.next().await?;
@@ -91,7 +91,7 @@ struct Feed {
     ready: VecDeque<(u64, Value)>,
     /// When the token expires.
     ends: Instant,
-    _turn: OwnedSemaphorePermit,
+    _place: Place,
 }
 
 impl Feed {

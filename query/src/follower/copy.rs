@@ -139,6 +139,7 @@ impl LocalCopy {
         let (checkpoint, note) = self.chain.verified()?;
         (checkpoint.size.0 == self.chain.size()).then(|| {
             Arc::new(View {
+                log: self.log.clone(),
                 checkpoint: checkpoint.clone(),
                 note: note.into(),
                 parts: self.store.parts(),

@@ -134,6 +134,8 @@ struct Follower {
 
 /// Why one connection ended.
 enum Ended {
+    /// As every stream does that outlives its token: open another.
+    Expired,
     /// Try again.
     Lost(String),
     /// Do not.
@@ -154,6 +156,10 @@ impl Follower {
                         status.away_since.get_or_insert_with(Instant::now);
                         status.last_failure = Some(failure);
                     });
+                }
+                Ended::Expired => {
+                    tracing::debug!("the token of the stream expired; a new one is opened");
+                    backoff = FIRST_BACKOFF;
                 }
                 Ended::Stopped(reason) => {
                     tracing::error!(reason, "FOLLOWING STOPPED: the log is not served any more");
@@ -189,6 +195,7 @@ impl Follower {
             let message = match messages.message().await {
                 Ok(Some(message)) => message,
                 Ok(None) => return (Some(copy), Ended::Lost("the ledger ended the stream".into())),
+                Err(status) if has_expired(&status) => return (Some(copy), Ended::Expired),
                 Err(status) => return (Some(copy), Ended::Lost(failure(&status))),
             };
             let taken = tokio::task::spawn_blocking(move || {
@@ -262,16 +269,15 @@ pub(crate) fn contradicted(reason: &str) -> String {
     format!("the log contradicts itself: {reason}. Both checkpoints are kept in contradiction.json")
 }
 
+fn has_expired(status: &tonic::Status) -> bool {
+    status.metadata().get("exhibit-code").is_some_and(|code| code == "token_expired")
+}
+
 fn failure(status: &tonic::Status) -> String {
     format!("{:?}: {}", status.code(), status.message())
 }
 
 fn causes(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(next) = cause {
-        text = format!("{text}: {next}");
-        cause = next.source();
-    }
-    text
+    let causes = std::iter::successors(Some(error), |cause| cause.source());
+    causes.map(ToString::to_string).collect::<Vec<_>>().join(": ")
 }

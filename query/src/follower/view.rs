@@ -3,7 +3,7 @@
 use std::ops::Range;
 use std::sync::Arc;
 
-use tlog::Checkpoint;
+use tlog::{Checkpoint, VerifyingKey};
 
 use super::marks::Mark;
 use super::nodes::Nodes;
@@ -11,6 +11,8 @@ use crate::rows::{Part, RowError};
 
 #[derive(Debug)]
 pub(crate) struct View {
+    /// The key that signed the checkpoint.
+    pub(crate) log: VerifyingKey,
     pub(crate) checkpoint: Checkpoint,
     /// The checkpoint's signed note, verbatim.
     pub(crate) note: Arc<str>,

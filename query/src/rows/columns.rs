@@ -17,9 +17,10 @@ use tlog::Hash;
 
 use super::RowError;
 use super::values::{
-    answer, approval_id, auth_method, call_hash, checkpoint_size, delivered, direction, door, era,
-    error_code, facts, hex, http_status, latency_ns, masks, notification, outcome, reason_code,
-    refusal, response_masks, result, role, server, size_class, snapshot_digest, text, verdict,
+    answer, approval_id, attempts, auth_method, call_hash, checkpoint_size, delivered, direction,
+    door, era, error_code, facts, hex, http_status, latency_ns, masks, notification, outcome,
+    reason_code, refusal, response_masks, result, role, server, size_class, snapshot_digest, text,
+    verdict,
 };
 
 /// One leaf, as the column functions see it.
@@ -97,6 +98,7 @@ const COLUMNS: &[(&str, Value)] = &[
     ("outcome", Text(|row| row.kind().and_then(outcome))),
     ("error_code", Signed(|row| row.kind().and_then(error_code))),
     ("http_status", Small(|row| row.kind().and_then(http_status))),
+    ("attempts", Count(|row| row.kind().and_then(attempts))),
     ("latency_ns", Count(|row| row.kind().and_then(latency_ns))),
     ("size_class", Small(|row| row.kind().and_then(size_class))),
     ("response_masks", Text(|row| row.kind().and_then(response_masks))),

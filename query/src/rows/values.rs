@@ -99,6 +99,15 @@ pub(super) fn http_status(kind: &Kind) -> Option<u32> {
     (status != 0).then_some(status)
 }
 
+/// How many attempts an event stands for that may stand for several.
+pub(crate) fn attempts(kind: &Kind) -> Option<u64> {
+    match kind {
+        Kind::AuthenticationFailed(event) => Some(event.count.max(1)),
+        Kind::CallDenied(event) => Some(event.count.max(1)),
+        _ => None,
+    }
+}
+
 pub(super) fn latency_ns(kind: &Kind) -> Option<u64> {
     if let Kind::ResponseReturned(event) = kind { Some(event.latency_ns) } else { None }
 }

@@ -194,6 +194,32 @@ async fn bad_parameters_have_codes() {
 }
 
 #[tokio::test]
+async fn one_caller_cannot_take_all_places() {
+    let limits = Limits { feed_concurrency: 8, ..Limits::default() };
+    let node = Node::start(&TestLog::of_exchanges(2), &limits);
+    let stream = async |role: &str| {
+        let request = Request::get("/v1/events/stream")
+            .header("authorization", format!("Bearer {}", machine(role).token(URL).unwrap()));
+        node.send(request.body(Body::empty()).unwrap()).await
+    };
+    let mut held = vec![stream("siem").await, stream("siem").await];
+    let refused = Answer::of(stream("siem").await).await;
+    assert_eq!((refused.status, refused.code().as_str()), (429, "feed_share_taken"));
+    assert!(refused.text().contains("one caller may have 2"), "{}", refused.text());
+    assert!(!refused.header("retry-after").is_empty());
+    for role in ["auditor", "compliance", "admin"] {
+        for _ in 0..2 {
+            held.push(stream(role).await);
+        }
+    }
+    assert!(held.iter().all(|held| held.status() == 200));
+    // All are taken now.
+    assert_eq!(Answer::of(stream("auditor").await).await.code(), "feed_busy");
+    held.remove(0);
+    assert_eq!(stream("siem").await.status(), 200, "a place is given back");
+}
+
+#[tokio::test]
 async fn deliveries_are_recorded_once_per_interval_with_their_range() {
     let log = TestLog::of_exchanges(4);
     let node = Node::start(&log, &Limits::default());

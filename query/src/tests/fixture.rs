@@ -1,5 +1,6 @@
 //! A real log, made on the spot, and a node that follows it.
 
+use std::collections::BTreeMap;
 use std::ops::Range;
 use std::sync::{Arc, Mutex};
 
@@ -19,13 +20,14 @@ use proto::v1::{
 };
 use tempfile::TempDir;
 use tlog::{Checkpoint, CompactRange, Hash, SigningKey, TreeSize};
-use tokio::sync::Semaphore;
 use tower::ServiceExt;
 
 use crate::config::Limits;
+use crate::door::knocks::Knocks;
 use crate::door::{Doors, Inner};
 use crate::engine::running::Engine;
 use crate::feed::deliveries::Deliveries;
+use crate::feed::places::Places;
 use crate::follower::copy::LocalCopy;
 use crate::follower::stream::Following;
 use crate::follower::view::View;
@@ -302,10 +304,15 @@ pub(crate) struct Node {
     pub(crate) _dir: TempDir,
 }
 
+/// A machine of this role, which keeps its token.
 pub(crate) fn machine(role: &str) -> MachineKey {
-    let mut seed = [3; 32];
-    seed[..role.len()].copy_from_slice(role.as_bytes());
-    MachineKey::new(&format!("{role}-1"), &seed)
+    static MACHINES: Mutex<BTreeMap<String, MachineKey>> = Mutex::new(BTreeMap::new());
+    let made = || {
+        let mut seed = [3; 32];
+        seed[..role.len()].copy_from_slice(role.as_bytes());
+        MachineKey::new(&format!("{role}-1"), &seed)
+    };
+    MACHINES.lock().unwrap().entry(role.to_owned()).or_insert_with(made).clone()
 }
 
 impl Node {
@@ -330,7 +337,8 @@ impl Node {
             masking: Masking::start().unwrap(),
             public_url: URL.into(),
             deliveries: Deliveries::new(limits.feed_access_interval()),
-            waiting: Arc::new(Semaphore::new(limits.feed_concurrency)),
+            places: Places::new(limits.feed_concurrency),
+            knocks: Knocks::default(),
         });
         Self { doors, notebook, feeding, copy, _dir: dir }
     }

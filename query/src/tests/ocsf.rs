@@ -64,6 +64,7 @@ fn log() -> TestLog {
         server: "crm".into(),
         reason: 3,
         http_status: 401,
+        count: 7,
     }));
     push(Kind::ClockStepped(v1::ClockStepped { step_ns: -5, confirmed: false }));
     log.push(Kind::EvidenceAccessed(v1::EvidenceAccessed::default()), b"", b"", &[]);
@@ -100,6 +101,12 @@ fn every_event_has_the_base_attributes() {
         let has_control = profiles.iter().any(|profile| profile == "security_control");
         assert_eq!(has_control, event.get("action_id").is_some(), "{event}");
     }
+}
+
+#[test]
+fn an_event_of_several_attempts_tells_how_many() {
+    let counts: Vec<Value> = events().iter().map(|event| event["count"].clone()).collect();
+    assert_eq!(counts.iter().filter(|count| !count.is_null()).collect::<Vec<_>>(), [7]);
 }
 
 #[test]

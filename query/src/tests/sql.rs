@@ -8,8 +8,8 @@ use axum::http::Request;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use proto::kind::Kind;
-use proto::v1::Slot;
 use proto::v1::evidence_accessed::{Door, Result as Outcome};
+use proto::v1::{self, Slot};
 use serde_json::{Value, json};
 use tlog::TlogProof;
 
@@ -314,7 +314,10 @@ async fn deep_statements_do_not_overflow_the_stack() {
 
 #[tokio::test]
 async fn invisible_slots_are_absent_whatever_is_asked() {
-    let log = TestLog::of_exchanges(20);
+    let mut log = TestLog::of_exchanges(20);
+    let decided = r#"{"arguments":{"secret":"message-0"}}"#;
+    let request = Kind::RequestReceived(v1::RequestReceived::default());
+    log.push(request, b"", b"", &[(Slot::DecisionInput, decided)]);
     let node = Node::start(&log, &bounded());
     let questions = [
         "SELECT * FROM events",
@@ -323,6 +326,7 @@ async fn invisible_slots_are_absent_whatever_is_asked() {
         "SELECT * FROM sessions",
         "SELECT * FROM disclosures",
         "SELECT content, salt FROM disclosures",
+        "SELECT content FROM disclosures WHERE slot = 'DECISION_INPUT'",
         "SELECT d.content FROM disclosures d JOIN events e ON d.leaf_index = e.leaf_index",
         "SELECT a.message FROM events a JOIN events b ON a.exchange_id = b.exchange_id",
         "SELECT max(message), min(arguments), array_agg(message) FROM events",
@@ -346,9 +350,25 @@ async fn invisible_slots_are_absent_whatever_is_asked() {
     assert_eq!(of(node.sql("auditor", JSON, count).await), json!([34, 20, 34]));
     let like = "SELECT count(*) FROM events WHERE message LIKE '%message-1%'";
     assert_eq!(of(node.sql("compliance", JSON, like).await), json!([0]));
-    let status = "SELECT DISTINCT status FROM disclosures WHERE slot = 'MESSAGE'";
+    let status =
+        "SELECT DISTINCT status FROM disclosures WHERE slot IN ('MESSAGE', 'DECISION_INPUT')";
     assert_eq!(of(node.sql("compliance", JSON, status).await), json!(["withheld"]));
     assert_eq!(of(node.sql("auditor", JSON, status).await), json!(["disclosed"]));
+}
+
+#[tokio::test]
+async fn attempts_that_were_counted_add_up() {
+    let mut log = TestLog::of_exchanges(1);
+    for count in [0, 0, 7] {
+        let failed = v1::AuthenticationFailed { count, ..Default::default() };
+        log.push(Kind::AuthenticationFailed(failed), b"", b"", &[]);
+        let denied = v1::CallDenied { count, ..Default::default() };
+        log.push(Kind::CallDenied(denied), b"", b"", &[]);
+    }
+    let node = Node::start(&log, &bounded());
+    let sql = "SELECT kind, count(*), sum(attempts) FROM events WHERE attempts > 0 GROUP BY kind ORDER BY kind";
+    let answer = node.sql("auditor", JSON, sql).await.json();
+    assert_eq!(answer["rows"], json!([["AuthenticationFailed", 3, 9], ["CallDenied", 3, 9]]));
 }
 
 #[tokio::test]
@@ -472,7 +492,8 @@ fn stopped(node: Node) -> Node {
         masking: node.doors.masking.clone(),
         public_url: URL.into(),
         deliveries: Deliveries::new(Duration::from_secs(300)),
-        waiting: Arc::clone(&node.doors.waiting),
+        places: node.doors.places.clone(),
+        knocks: crate::door::knocks::Knocks::default(),
     });
     Node { doors, ..node }
 }

@@ -16,6 +16,7 @@ pub(crate) async fn start_recorder(system: &System, name: &str) -> Result<Record
         log: VerifyingKey::parse(system.vkey("log"))?,
         key: system.key(name)?,
         limits: Limits { publication_timeout: Duration::from_secs(60), ..Limits::default() },
+        checkpoint_file: None,
     };
     Ok(Recorder::start(config).await?)
 }

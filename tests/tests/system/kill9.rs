@@ -1,28 +1,23 @@
 //! The ledger is killed again and again under load: nothing acknowledged is lost, nothing is there twice.
 
-use std::collections::HashMap;
-use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
-use proto::ids::Id;
-use recorder::{Receipt, RecordError, Recorder};
+use recorder::{RecordError, Recorder};
 use tests::system::{Plan, Shape, System};
 use tests::wait::until;
-use tlog::Checkpoint;
 
+use crate::audit;
 use crate::calls::{draft, start_recorder};
-use crate::log;
 
 const KILLS: u32 = 24;
 const RECORDERS: [&str; 3] = ["load-1", "load-2", "load-3"];
 /// Callers of one recorder at a time.
 const CALLERS: usize = 6;
 
-/// What the recorders were told is durable: recorder, epoch, and the receipt.
-type Acknowledged = Arc<Mutex<Vec<(String, Id, Receipt)>>>;
+type Acknowledged = Arc<Mutex<Vec<audit::Acknowledged>>>;
 
 #[test]
 fn no_acknowledged_event_is_lost_or_doubled() -> Result<()> {
@@ -52,118 +47,12 @@ fn no_acknowledged_event_is_lost_or_doubled() -> Result<()> {
         println!("{KILLS} kills, {} events acknowledged", acknowledged.len());
         ensure!(acknowledged.len() > 500, "only {} events were acknowledged", acknowledged.len());
 
-        check(&system, &acknowledged, &checkpoints).await?;
+        audit::complete(&system, &acknowledged, &checkpoints).await?;
         system.stop("ledger").await?;
-        let entries = fsck(&system).await?;
+        let entries = audit::fsck(&system, &RECORDERS).await?;
         ensure!(entries >= acknowledged.len() as u64, "fsck saw {entries} entries");
         Ok(())
     })
-}
-
-#[test]
-fn a_store_put_back_refuses_to_start() -> Result<()> {
-    tests::run(async {
-        let plan = Plan { recorders: vec!["load-1".to_owned()], ..Plan::default() };
-        let mut system = System::start(Shape::LedgerAlone, &plan, None).await?;
-        system.stop("ledger").await?;
-        copy(&system.path("ledger/store"), &system.path("older"))?;
-
-        system.start_part("ledger").await?;
-        let recorder = start_recorder(&system, "load-1").await?;
-        recorder.record(draft(1)).await?;
-        recorder.stop(true).await;
-        system.stop("ledger").await?;
-        std::fs::rename(system.path("ledger/store"), system.path("newest"))?;
-        std::fs::rename(system.path("older"), system.path("ledger/store"))?;
-        refuses(&system, "store_behind").await?;
-
-        std::fs::remove_dir_all(system.path("ledger/store"))?;
-        std::fs::rename(system.path("newest"), system.path("ledger/store"))?;
-        std::fs::rename(system.path("ledger/checkpoint"), system.path("checkpoint"))?;
-        refuses(&system, "checkpoint_missing").await?;
-
-        // With its own checkpoint the newest store starts again, and everything is there.
-        std::fs::rename(system.path("checkpoint"), system.path("ledger/checkpoint"))?;
-        system.start_part("ledger").await?;
-        system.stop("ledger").await?;
-        fsck(&system).await?;
-        Ok(())
-    })
-}
-
-/// Every acknowledged event stands in the log exactly once, where its receipt says, in the order of its chain; every
-/// checkpoint that was ever seen is a prefix of the log.
-async fn check(
-    system: &System,
-    acknowledged: &[(String, Id, Receipt)],
-    checkpoints: &[Checkpoint],
-) -> Result<()> {
-    let last = acknowledged
-        .iter()
-        .filter_map(|(_, _, receipt)| receipt.place)
-        .map(|p| p.leaf_index.0)
-        .max();
-    let last = last.context("no receipt names its place")?;
-    let (entries, newest) = log::read_until(system, |entries| entries.len() as u64 > last).await?;
-    let mut places: HashMap<(String, Id, u64), (usize, Id)> = HashMap::new();
-    let mut heads: HashMap<(String, Id), (u64, [u8; 32])> = HashMap::new();
-    let mut recorded_at = 0;
-    for (index, entry) in entries.iter().enumerate() {
-        let event = &entry.leaf.event;
-        ensure!(entry.leaf.recorded_at_ns > recorded_at, "time does not increase at {index}");
-        recorded_at = entry.leaf.recorded_at_ns;
-        let chain = event.recorder.clone().context("an event without recorder")?;
-        let epoch = Id::from_slice(&chain.epoch).context("an epoch")?;
-        let key = (chain.recorder_id, epoch);
-        let (next, hash) = heads.get(&key).map_or((0, Vec::new()), |(s, h)| (s + 1, h.to_vec()));
-        ensure!(
-            chain.sequence == next && chain.previous_hash == hash,
-            "the chain of {key:?} breaks at {index}"
-        );
-        heads.insert(key.clone(), (chain.sequence, proto::event_hash(&entry.leaf.event_bytes)));
-        let event_id = Id::from_slice(&event.event_id).context("an event id")?;
-        ensure!(entry.openings.len() == event.disclosures.len(), "entry {index} lost a disclosure");
-        proto::disclosure::check_openings(event, &entry.openings)?;
-        places.insert((key.0, key.1, chain.sequence), (index, event_id));
-    }
-    for (recorder, epoch, receipt) in acknowledged {
-        let key = (recorder.clone(), *epoch, receipt.sequence);
-        let (index, event_id) = places.get(&key).with_context(|| format!("lost: {key:?}"))?;
-        ensure!(*event_id == receipt.event_id, "another event stands at {key:?}");
-        let placed = receipt.place.map(|place| place.leaf_index.0);
-        ensure!(
-            placed.is_none_or(|placed| placed == *index as u64),
-            "{key:?} was said to be at {placed:?}"
-        );
-    }
-    let mut ids: Vec<Id> = places.values().map(|(_, id)| *id).collect();
-    ids.sort_unstable();
-    ids.dedup();
-    ensure!(
-        ids.len() == entries.len(),
-        "{} of {} entries are there twice",
-        entries.len() - ids.len(),
-        entries.len()
-    );
-
-    let tiles = log::tiles(system, newest.size).await?;
-    let mut tree = tlog::CompactRange::new(0);
-    let mut roots = vec![tlog::Hash::empty_root()];
-    for entry in &entries {
-        tree.append(entry.hash);
-        roots.extend(tree.root());
-    }
-    for old in checkpoints {
-        log::prove_prefix(old, &newest, &tiles)
-            .with_context(|| format!("checkpoint {}", old.size))?;
-        let root = roots.get(old.size.0 as usize).context("a checkpoint beyond the log")?;
-        ensure!(
-            *root == old.root,
-            "checkpoint {} has a root that the entries do not give",
-            old.size
-        );
-    }
-    Ok(())
 }
 
 /// Callers that record without pause.
@@ -205,7 +94,7 @@ impl Load {
         self.acknowledged.lock().unwrap_or_else(PoisonError::into_inner).len() as u64
     }
 
-    async fn stop(self) -> Result<Vec<(String, Id, Receipt)>> {
+    async fn stop(self) -> Result<Vec<audit::Acknowledged>> {
         self.stop.store(1, Ordering::Relaxed);
         for caller in self.callers {
             caller.await??;
@@ -247,44 +136,6 @@ async fn call(
                 ensure!(error.is_retryable(), "{error}");
             }
             Err(error) => return Err(error).context("a recorder gave up"),
-        }
-    }
-    Ok(())
-}
-
-/// `exhibit ledger` must end with exit code 1 and this code.
-async fn refuses(system: &System, code: &str) -> Result<()> {
-    let started =
-        system.exhibit("", &["--json", "ledger", "--config", "exhibit.toml"])?.run().await?;
-    let refused = started.ended(1)?;
-    ensure!(refused.error_code()? == code, "{}", refused.stdout);
-    ensure!(refused.stderr.len() > 40, "it says little: {}", refused.stderr);
-    Ok(())
-}
-
-/// `exhibit fsck` finds nothing; returns the number of entries.
-async fn fsck(system: &System) -> Result<u64> {
-    let mut args = vec!["--json", "fsck", "ledger", "--log", system.vkey("log")];
-    for name in ["ledger", "gateway", "query"].iter().chain(&RECORDERS) {
-        if !system.vkey(name).is_empty() {
-            args.extend(["--recorder", system.vkey(name)]);
-        }
-    }
-    let report = system.exhibit("", &args)?.run().await?.ended(0)?.json()?;
-    ensure!(report["findings"] == serde_json::json!([]), "{report}");
-    ensure!(report["seals"].as_u64() > Some(0), "no seal was verified: {report}");
-    report["entries"].as_u64().context("entries")
-}
-
-fn copy(from: &Path, to: &Path) -> Result<()> {
-    std::fs::create_dir_all(to)?;
-    for entry in std::fs::read_dir(from)? {
-        let path = entry?.path();
-        let target = to.join(path.file_name().context("a name")?);
-        if path.is_dir() {
-            copy(&path, &target)?;
-        } else {
-            std::fs::copy(&path, &target).map(|_| ())?;
         }
     }
     Ok(())

@@ -69,6 +69,7 @@ async fn recorder(system: &System) -> Result<Recorder> {
         log: VerifyingKey::parse(system.vkey("log"))?,
         key: system.key("caller")?,
         limits,
+        checkpoint_file: None,
     };
     Ok(Recorder::start(config).await?)
 }

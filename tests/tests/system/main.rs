@@ -1,5 +1,6 @@
 //! The whole system, as its users meet it: the `exhibit` command, real clients, real servers, stock tools.
 
+mod audit;
 mod auth;
 mod bad_input;
 mod calls;
@@ -13,6 +14,8 @@ mod log;
 mod mcp_sdk;
 mod package;
 mod policy_masking;
+mod power_cut;
 mod readers;
 mod recorders;
+mod rollback;
 mod sql;

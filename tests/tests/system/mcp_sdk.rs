@@ -45,8 +45,8 @@ fn npm_sdk_1_works_as_without_the_gateway() -> Result<()> {
             "{counted}"
         );
         // Progress, and the questions that the server asks the client, travel on the stream of their call.
-        let streamed = "SELECT tool, stream_messages FROM exchanges \
-                        WHERE method = 'tools/call' AND stream_messages > 0 ORDER BY tool";
+        let streamed = "SELECT tool, count(*) FROM events WHERE kind = 'StreamMessage' AND method = 'tools/call' \
+                        AND message IS NOT NULL GROUP BY tool ORDER BY tool";
         let counted = system.sql(&ada, streamed).await?;
         let expected = json!([
             ["trigger-elicitation-request", 1],

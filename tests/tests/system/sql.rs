@@ -103,8 +103,8 @@ fn answers_come_in_every_form_and_name_their_checkpoint() -> Result<()> {
         let count = "SELECT count(*) FROM exchanges WHERE outcome = 'result' AND tool = 'deploy'";
         system.rows(&ada, count, |rows| rows == [json!([1])]).await?;
 
-        let question =
-            "SELECT leaf_index, kind, tool FROM events WHERE tool = 'deploy' ORDER BY leaf_index";
+        let question = "SELECT leaf_index, kind, tool FROM events WHERE tool = 'deploy' AND kind <> 'StreamMessage' \
+             ORDER BY leaf_index";
         let answer = system.sql(&ada, question).await?;
         let log = VerifyingKey::parse(system.vkey("log"))?;
         let checkpoint =
@@ -158,9 +158,13 @@ fn roles_see_what_they_may() -> Result<()> {
             "SELECT subject, arguments FROM exchanges WHERE tool = 'deploy' AND NOT is_open";
         let seen = system.rows(&ada, question, |rows| rows.len() == 1).await?;
         ensure!(seen[0] == json!(["erin", r#"{"service":"billing"}"#]), "{seen:?}");
-        // Compliance runs the controls, and reads no message bodies.
+        // Compliance runs the controls, and reads no message bodies and no arguments.
         let seen = system.rows(&cora, question, |rows| rows.len() == 1).await?;
         ensure!(seen[0] == json!(["erin", null]), "{seen:?}");
+        let decided =
+            "SELECT DISTINCT status, content FROM disclosures WHERE slot = 'DECISION_INPUT'";
+        let seen = system.rows(&cora, decided, |rows| rows.len() == 1).await?;
+        ensure!(seen[0] == json!(["withheld", null]), "{seen:?}");
         for person in ["sam", "nora", "erin"] {
             let token = guarded.reader(person).await?;
             let answer = system.ask_sql(&token, "SELECT 1", "application/json").await?;

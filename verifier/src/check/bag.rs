@@ -1,6 +1,6 @@
 //! Is the bag complete and unaltered, and who signed it?
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use sha2::{Digest as _, Sha256};
 
@@ -10,17 +10,12 @@ use crate::read::{Package, is_plain_path};
 use crate::report::{Checked, Failure, Stop, fail_at};
 use crate::trust::Trust;
 
-/// What comparing a package with its manifests found.
-pub(super) struct BagFindings {
-    pub(super) checked: Checked,
-    /// Files whose bytes are not those that a manifest names: nothing is read from them.
-    pub(super) altered: BTreeSet<String>,
-}
+/// Files that the tag manifest names: these, no other, and nothing else stands at the root but it and its signature.
+const TAGS: [&str; 3] = [bag::BAGIT, bag::BAG_INFO, bag::MANIFEST];
 
 /// Every file is in a manifest and as the manifest says; no other file, link or device is there.
-pub(super) fn check(package: &Package) -> BagFindings {
+pub(super) fn check(package: &Package) -> Checked {
     let mut found = Vec::new();
-    let mut altered = BTreeSet::new();
     if let Some(path) = package.irregular().first() {
         found.push(failure(
             "bag.irregular",
@@ -37,7 +32,7 @@ pub(super) fn check(package: &Package) -> BagFindings {
     }
     let tags = listed(package, bag::TAG_MANIFEST, &mut found);
     let payload = listed(package, bag::MANIFEST, &mut found);
-    for required in [bag::BAGIT, bag::BAG_INFO, bag::MANIFEST] {
+    for required in TAGS {
         if !tags.contains_key(required) {
             let detail = format!("it does not name {required}");
             found.push(failure("bag.manifest", bag::TAG_MANIFEST, &detail));
@@ -48,7 +43,9 @@ pub(super) fn check(package: &Package) -> BagFindings {
         .map(|path| (bag::TAG_MANIFEST, path))
         .chain(payload.keys().map(|path| (bag::MANIFEST, path)))
     {
-        if path.starts_with(DATA) != (manifest == bag::MANIFEST) {
+        let is_tag = TAGS.contains(&path.as_str());
+        let may_stand = if manifest == bag::MANIFEST { path.starts_with(DATA) } else { is_tag };
+        if !may_stand {
             let detail = format!("{path} is not a path that this manifest may name");
             found.push(failure("bag.manifest", manifest, &detail));
         }
@@ -60,31 +57,28 @@ pub(super) fn check(package: &Package) -> BagFindings {
                 path,
                 "the manifest names this file, but it is missing",
             )),
-            Some(bytes) if Sha256::digest(bytes)[..] != expected[..] => {
-                altered.insert(path.clone());
-                found.push(failure(
-                    "bag.altered",
-                    path,
-                    "the file is not the one that was packed: its SHA-256 is not the manifest's",
-                ));
-            }
+            Some(bytes) if Sha256::digest(bytes)[..] != expected[..] => found.push(failure(
+                "bag.altered",
+                path,
+                "the file is not the one that was packed: its SHA-256 is not the manifest's",
+            )),
             Some(_) => {}
         }
     }
     for path in package.paths() {
-        let known = tags.contains_key(path)
-            || payload.contains_key(path)
-            || path == bag::TAG_MANIFEST
-            || path == bag::SIGNATURE;
-        if !known {
+        if TAGS.contains(&path) || [bag::TAG_MANIFEST, bag::SIGNATURE].contains(&path) {
+            continue;
+        }
+        if !path.starts_with(DATA) {
+            let detail =
+                "it stands outside data/, where a package has its five tag files and nothing else";
+            found.push(failure("bag.stray", path, detail));
+        } else if !payload.contains_key(path) {
             found.push(failure("bag.stray", path, "no manifest names this file; it was added"));
         }
     }
     let files = tags.len() + payload.len();
-    BagFindings {
-        checked: first(found, &format!("{files} files, each as its manifest says")),
-        altered,
-    }
+    first(found, &format!("{files} files, each as its manifest says"))
 }
 
 /// A trusted key signed the tag manifest, and is the one that the parameters name.

@@ -1,14 +1,15 @@
 //! What all checks look at: the package's parts, decoded once.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use proto::entry::Leaf;
 use proto::v1::Slot;
 use tlog::{CompactRange, Hash, VerifiedCheckpoint};
 
+use super::log;
 use crate::material::{DisclosureRow, LeafRow, Status};
 use crate::read::{Opened, Package, Part};
-use crate::report::{Stop, fail_at};
+use crate::report::{Checked, Stop, fail_at};
 use crate::trust::Trust;
 
 /// A leaf that keeps the rules of the format.
@@ -29,19 +30,23 @@ pub(super) struct Case<'a> {
     pub(super) context: Part<Vec<Decoded>>,
     /// The checkpoint, once a trusted log's signature was found on it.
     pub(super) checkpoint: Part<VerifiedCheckpoint>,
+    /// That the leaves of the range are the checkpoint's, all of them.
+    pub(super) range: Checked,
 }
 
 impl<'a> Case<'a> {
     pub(super) fn new(package: &'a Package, trust: &'a Trust, opened: &'a Opened) -> Self {
         let rows = opened.leaves.as_ref().map_err(Clone::clone);
         let context = opened.context.as_ref().map_err(Clone::clone);
+        let checkpoint = log::open(trust, opened);
         Self {
             package,
             trust,
             opened,
             population: rows.and_then(|rows| decode(rows.iter())),
             context: context.and_then(|rows| decode(rows.iter().map(|context| &context.row))),
-            checkpoint: super::log::open(trust, opened),
+            range: log::prove_range(opened, &checkpoint),
+            checkpoint,
         }
     }
 
@@ -60,16 +65,19 @@ impl<'a> Case<'a> {
         Ok(Disclosures(rows.map(|row| ((row.index, row.slot), row)).collect()))
     }
 
-    /// Roots of the log at the given sizes, where the range proof and the leaves determine them.
-    pub(super) fn roots_at(
-        &self,
-        mut sizes: std::collections::BTreeSet<u64>,
-    ) -> Result<BTreeMap<u64, Hash>, Stop> {
+    /// Roots of the log at the given sizes, where checkpoint and proved leaves determine them.
+    pub(super) fn roots_at(&self, mut sizes: BTreeSet<u64>) -> Result<BTreeMap<u64, Hash>, Stop> {
+        let verified = need(&self.checkpoint, "the checkpoint")?;
+        let head = BTreeMap::from([(verified.checkpoint.size.0, verified.checkpoint.root)]);
+        // Of other leaves than the log's, no root says anything of the log.
+        if self.range.is_err() {
+            return Ok(head);
+        }
         let proof = need(&self.opened.proof, "the range proof")?;
         let population = need(&self.population, "the leaves")?;
         let mut tree = CompactRange::from_hashes(0, proof.start, proof.left.clone())
             .map_err(|error| fail_at("range.malformed", crate::layout::RANGE_PROOF, error))?;
-        let mut roots = BTreeMap::new();
+        let mut roots = head;
         let mut note = |tree: &CompactRange| {
             if let (true, Some(root)) = (sizes.remove(&tree.end()), tree.root()) {
                 roots.insert(tree.end(), root);
@@ -79,9 +87,6 @@ impl<'a> Case<'a> {
         for decoded in population {
             tree.append(decoded.hash);
             note(&tree);
-        }
-        if let Ok(verified) = &self.checkpoint {
-            roots.insert(verified.checkpoint.size.0, verified.checkpoint.root);
         }
         Ok(roots)
     }

@@ -5,23 +5,24 @@ use std::collections::{BTreeMap, BTreeSet};
 use proto::event_hash;
 use proto::ids::Id;
 use proto::kind::Kind;
-use proto::seal;
 
 use super::case::{Case, Decoded, need};
 use crate::layout;
-use crate::report::{Checked, Stop, fail, fail_at};
+use crate::report::{Checked, Remark, Stop, fail, fail_at};
 
 /// An epoch of a recorder.
-type EpochKey = (String, Id);
+pub(super) type EpochKey = (String, Id);
 
-struct Link<'d> {
-    decoded: &'d Decoded,
-    sequence: u64,
-    hash: [u8; 32],
-    in_range: bool,
+/// An event in its chain.
+pub(super) struct Link<'d> {
+    pub(super) decoded: &'d Decoded,
+    pub(super) sequence: u64,
+    pub(super) hash: [u8; 32],
+    pub(super) in_range: bool,
 }
 
-type Chains<'d> = BTreeMap<EpochKey, Vec<Link<'d>>>;
+/// Events of the package by epoch, in the order of the log.
+pub(super) type Chains<'d> = BTreeMap<EpochKey, Vec<Link<'d>>>;
 
 /// Within the range each epoch is gapless, every event names the one before, and restarts lose nothing.
 pub(super) fn check_chains(case: &Case<'_>) -> Checked {
@@ -78,91 +79,13 @@ pub(super) fn check_recorders(case: &Case<'_>) -> Checked {
     Ok(format!("{within} recorders in the range, with context {}, all trusted; {rest}", seen.len()))
 }
 
-/// Every seal is signed by its recorder, names the head that the chain has, and a root that the log had.
-pub(super) fn check_seals(case: &Case<'_>) -> Checked {
-    let chains = chains(case)?;
-    let verified = need(&case.checkpoint, "the checkpoint")?;
-    let seals = || {
-        chains
-            .iter()
-            .flat_map(|(key, chain)| chain.iter().map(move |link| (key, chain, link)))
-            .filter_map(|(key, chain, link)| match &link.decoded.leaf.event.kind {
-                Some(Kind::RecorderSeal(seal)) => Some((key, chain, link, seal)),
-                _ => None,
-            })
-    };
-    let roots = case.roots_at(seals().map(|(.., seal)| seal.checkpoint_size).collect())?;
-    let (mut count, mut within, mut compared) = (0, 0, 0);
-    let mut sealed: BTreeMap<&EpochKey, u64> = BTreeMap::new();
-    for (key, chain, link, seal) in seals() {
-        let (id, epoch) = key;
-        let at = || format!("leaf {}", link.decoded.index);
-        let mut keys = case.trust.recorder(id).peekable();
-        if keys.peek().is_none() {
-            let detail = format!(
-                "the seal of {id} cannot be checked: the trust file does not know this recorder"
-            );
-            return Err(fail_at("recorders.unknown", at(), detail));
-        }
-        let origin = &verified.checkpoint.origin;
-        if !keys.any(|key| seal::verify(seal, origin, id, *epoch, key)) {
-            let detail = format!("the seal is not signed by a trusted key of {id}");
-            return Err(fail_at("seals.signature", at(), detail));
-        }
-        if seal.sequence >= link.sequence {
-            return Err(fail_at("seals.sequence", at(), "the seal names an event after itself"));
-        }
-        let named = chain.iter().find(|link| link.sequence == seal.sequence);
-        if named.is_some_and(|named| named.hash[..] != seal.hash[..]) {
-            let detail = format!("the recorder sealed another event as number {}", seal.sequence);
-            return Err(fail_at("seals.chain", at(), detail));
-        }
-        if let Some(root) = roots.get(&seal.checkpoint_size)
-            && seal.checkpoint_size > 0
-        {
-            if root.as_bytes()[..] != seal.checkpoint_root[..] {
-                let detail = format!(
-                    "the recorder saw another log: its checkpoint of {} leaves has another root",
-                    seal.checkpoint_size
-                );
-                return Err(fail_at("seals.split_view", at(), detail));
-            }
-            compared += 1;
-        }
-        let head = sealed.entry(key).or_default();
-        *head = (*head).max(seal.sequence);
-        count += 1;
-        within += usize::from(link.in_range);
-    }
-    let unsealed: usize = chains
-        .iter()
-        .map(|(key, chain)| {
-            let head = sealed.get(key);
-            chain
-                .iter()
-                .filter(|link| link.in_range && head.is_none_or(|head| link.sequence > *head))
-                .count()
-        })
-        .sum();
-    if count == 0 {
-        return Err(Stop::NotChecked(
-            "no recorder has sealed its chain in this range or soon after it".to_owned(),
-        ));
-    }
-    Ok(format!(
-        "{count} seals signed by their recorders ({within} in the range, the rest is context); {compared} name a root \
-         that these leaves give again; \
-         {unsealed} events are after the last seal of their chain"
-    ))
-}
-
 /// Ids of the recorders that recorded in the range, or anywhere in the package.
 fn recorders<'c>(chains: &'c Chains<'_>, only_in_range: bool) -> BTreeSet<&'c str> {
     let counts = |chain: &Vec<Link<'_>>| !only_in_range || chain.iter().any(|link| link.in_range);
     chains.iter().filter(|(_, chain)| counts(chain)).map(|((id, _), _)| id.as_str()).collect()
 }
 
-fn chains<'d>(case: &'d Case<'_>) -> Result<Chains<'d>, Stop> {
+pub(super) fn chains<'d>(case: &'d Case<'_>) -> Result<Chains<'d>, Stop> {
     let proof = need(&case.opened.proof, "the range proof")?;
     let mut chains = Chains::new();
     for (index, decoded) in case.all_leaves()? {
@@ -261,19 +184,20 @@ fn restart(
     Ok(())
 }
 
-/// Where the range proof stands in messages.
-pub(super) fn conflicts(case: &Case<'_>) -> Result<Option<String>, Stop> {
-    let population = need(&case.population, "the leaves")?;
+/// What a reader must know of the forks that the ledger refused.
+pub(super) fn conflicts(case: &Case<'_>) -> Option<Remark> {
+    let population = case.population.as_ref().ok()?;
     let conflicts: Vec<_> = population
         .iter()
         .filter(|decoded| matches!(decoded.leaf.event.kind, Some(Kind::RecorderConflict(_))))
         .map(|decoded| decoded.index.to_string())
         .collect();
-    Ok((!conflicts.is_empty()).then(|| {
-        format!(
+    (!conflicts.is_empty()).then(|| Remark {
+        word: "RECORDER CONFLICT",
+        meaning: format!(
             "the ledger refused a forked chain of a recorder: see leaves {} of {}",
             conflicts.join(", "),
             layout::LEAVES
-        )
-    }))
+        ),
+    })
 }

@@ -5,14 +5,22 @@ use proto::kind::{Kind, call_of};
 use proto::v1::{Call, Slot, Verdict};
 
 use super::case::{Case, Decoded, Disclosures, need};
+use super::run::Found;
 use super::snapshots::Snapshots;
 use crate::material::Status;
-use crate::report::{Checked, Stop, fail_at};
+use crate::report::{Checked, Remark, Stop, fail_at};
 
 /// Every decision, performed again from what the policies saw and the snapshot that decided.
-pub(super) fn check(case: &Case<'_>, snapshots: &Snapshots) -> Checked {
-    let disclosures = case.all_disclosures()?;
+pub(super) fn check(case: &Case<'_>, snapshots: Result<&Snapshots, Stop>) -> Found {
     let mut tally = Tally::default();
+    let checked = snapshots.and_then(|snapshots| perform(case, snapshots, &mut tally));
+    let total = decided(case).map_or(0, |decided| decided.len());
+    let remark = tally.remark(total);
+    Found::from((checked, remark))
+}
+
+fn perform(case: &Case<'_>, snapshots: &Snapshots, tally: &mut Tally) -> Checked {
+    let disclosures = case.all_disclosures()?;
     for (index, decoded, call) in decided(case)? {
         let at = || format!("leaf {index}");
         if !has_commitment(decoded, Slot::DecisionInput) {
@@ -107,8 +115,22 @@ impl Tally {
         disclosures.content(index, slot)
     }
 
-    pub(super) fn passed(self, what: &str) -> Checked {
-        let Tally { checked, withheld, erased, .. } = self;
+    /// Of `total` decisions, are there some that were not performed again?
+    fn remark(&self, total: usize) -> Option<Remark> {
+        let Tally { checked, withheld, erased, .. } = *self;
+        (checked < total).then(|| Remark {
+            word: "DECISIONS NOT REPEATED",
+            meaning: format!(
+                "{} of {total} decisions were not performed again: {withheld} inputs are withheld from the role, {erased} \
+                 were erased, {} were not come to. Of these, what was decided is the gateway's word",
+                total - checked,
+                total.saturating_sub(checked + withheld + erased)
+            ),
+        })
+    }
+
+    pub(super) fn passed(&self, what: &str) -> Checked {
+        let Tally { checked, withheld, erased, .. } = *self;
         let total = checked + withheld + erased;
         let rest = format!("{withheld} withheld, {erased} erased");
         match (checked, total) {

@@ -1,44 +1,34 @@
 //! Is every derived file what the material gives, byte by byte?
 
-use std::collections::BTreeSet;
-
+use super::Options;
 use super::case::Case;
+use super::run::Found;
 use crate::layout::{self, DATA, Files, bag};
 use crate::material::{Material, Rederive};
 use crate::report::{Checked, Remark, Stop, fail, fail_at};
 
-/// What making the files again says beside its outcome.
-pub(super) struct DerivedFindings {
-    pub(super) checked: Checked,
-    pub(super) remarks: Vec<Remark>,
-}
-
 /// Makes every file of the payload again and compares; the description of the bag likewise.
 ///
 /// A package is made again with its own mapping, whatever this build ships, and by this version's functions, whatever
-/// made it. Of another version only [presentation](layout::is_presentation) may differ. Neither goes unsaid.
-pub(super) fn check(
-    case: &Case<'_>,
-    rederive: Option<&dyn Rederive>,
-    altered: &BTreeSet<String>,
-) -> DerivedFindings {
+/// made it. Of another version, files [for reading](layout::is_presentation) may be others: then the check is not made,
+/// unless the reader said that they do not matter. Neither goes unsaid.
+///
+/// Queries and policies are run for this: only when the material is `proved` to be the log's.
+pub(super) fn check(case: &Case<'_>, options: &Options<'_>, proved: bool) -> Found {
     let mut remarks = Vec::new();
-    let checked = compare(case, rederive, altered, &mut remarks);
-    DerivedFindings { checked, remarks }
+    let checked = if proved {
+        compare(case, options, &mut remarks)
+    } else {
+        let reason = "not made again: leaves, context and disclosures must hold first (see the checks above)";
+        Err(Stop::NotChecked(reason.to_owned()))
+    };
+    Found { checked, remarks }
 }
 
-fn compare(
-    case: &Case<'_>,
-    rederive: Option<&dyn Rederive>,
-    altered: &BTreeSet<String>,
-    remarks: &mut Vec<Remark>,
-) -> Checked {
-    let Some(rederive) = rederive else {
+fn compare(case: &Case<'_>, options: &Options<'_>, remarks: &mut Vec<Remark>) -> Checked {
+    let Some(rederive) = options.rederive else {
         return Err(Stop::NotChecked("no SQL engine was given to make the files again".to_owned()));
     };
-    if let Some(path) = altered.iter().find(|path| layout::is_material(path)) {
-        return Err(Stop::NotChecked(format!("{path} was altered (see the first check)")));
-    }
     let Some(material) = case.opened.material() else {
         return Err(Stop::NotChecked(
             "the material cannot be read as a whole: see the checks above".to_owned(),
@@ -62,9 +52,35 @@ fn compare(
         }
     }
     let version = &material.parameters.exhibit_version;
-    let other_version = version != rederive.exhibit_version();
-    let presented = if other_version { take_as_found(case, &mut expected) } else { Vec::new() };
-    for (path, bytes) in &expected {
+    let is_other = version != rederive.exhibit_version();
+    let unvouched = if is_other { take_as_found(case, &mut expected) } else { Vec::new() };
+    same_files(case, &expected)?;
+    let info = bag::BagInfo::of_package(&material.parameters).to_text(&expected);
+    if case.package.file(bag::BAG_INFO).is_none_or(|found| found[..] != *info.as_bytes()) {
+        return Err(fail_at("derived.differs", bag::BAG_INFO, "it does not describe this payload"));
+    }
+    if is_other {
+        remarks.push(other_version(version, rederive.exhibit_version(), &unvouched));
+    }
+    if !unvouched.is_empty() && !options.allow_other_version {
+        return Err(Stop::NotChecked(format!(
+            "exhibit {version} made the package, and these are not the files that {} makes, so that nothing shows what \
+             they say to be true: {}. Lists, tables and coverage are equal to the byte. Verify with exhibit {version}, or \
+             with --allow-other-version and do not rely on these files",
+            rederive.exhibit_version(),
+            unvouched.join(", ")
+        )));
+    }
+    let custom = material.parameters.custom_queries.len();
+    let custom =
+        if custom == 0 { String::new() } else { format!("; {custom} lists by CUSTOM queries") };
+    let made = count.saturating_sub(unvouched.len());
+    Ok(format!("{made} derived files made again, equal to the byte{custom}"))
+}
+
+/// The payload is just these files.
+fn same_files(case: &Case<'_>, expected: &Files) -> Result<(), Stop> {
+    for (path, bytes) in expected {
         let Some(found) = case.package.file(path) else {
             return Err(fail_at(
                 "derived.missing",
@@ -72,7 +88,7 @@ fn compare(
                 "the material gives this file, but it is missing",
             ));
         };
-        if found != bytes && !altered.contains(path) {
+        if found != bytes {
             let offset = found.iter().zip(bytes).take_while(|(found, made)| found == made).count();
             let line = bytes
                 .get(..offset)
@@ -86,39 +102,29 @@ fn compare(
     }
     let surplus =
         case.package.paths().find(|path| path.starts_with(DATA) && !expected.contains_key(*path));
-    if let Some(path) = surplus {
-        return Err(fail_at("derived.surplus", path, "the material gives no such file"));
+    match surplus {
+        Some(path) => Err(fail_at("derived.surplus", path, "the material gives no such file")),
+        None => Ok(()),
     }
-    let info = bag::BagInfo::of_package(&material.parameters).to_text(&expected);
-    if !altered.contains(bag::BAG_INFO)
-        && case.package.file(bag::BAG_INFO).is_none_or(|found| found[..] != *info.as_bytes())
-        && altered.is_empty()
-    {
-        return Err(fail_at("derived.differs", bag::BAG_INFO, "it does not describe this payload"));
+}
+
+fn other_version(theirs: &str, own: &str, unvouched: &[String]) -> Remark {
+    let rest = if unvouched.is_empty() {
+        "So is everything else.".to_owned()
+    } else {
+        format!(
+            "These are not what this version makes and nothing vouches for what they say; do not rely on them, and run \
+             none of them: {}",
+            unvouched.join(", ")
+        )
+    };
+    Remark {
+        word: "OTHER VERSION",
+        meaning: format!(
+            "the package was made by exhibit {theirs}, this is {own}. Lists, tables and coverage were made again and are \
+             equal to the byte. {rest}"
+        ),
     }
-    let custom = material.parameters.custom_queries.len();
-    let custom =
-        if custom == 0 { String::new() } else { format!("; {custom} lists by CUSTOM queries") };
-    if other_version {
-        remarks.push(Remark {
-            word: "OTHER VERSION",
-            meaning: format!(
-                "the package was made by exhibit {version}, this is {}. Lists, tables and coverage were made again and \
-                 are equal to the byte. {}",
-                rederive.exhibit_version(),
-                if presented.is_empty() {
-                    "So is everything else.".to_owned()
-                } else {
-                    format!(
-                        "These are in the words of that version and were not compared: {}",
-                        presented.join(", ")
-                    )
-                }
-            ),
-        });
-    }
-    let made = count.saturating_sub(presented.len());
-    Ok(format!("{made} derived files made again, equal to the byte{custom}"))
 }
 
 /// Is the mapping of the package another than this build's own?
@@ -141,24 +147,17 @@ fn other_mapping(material: &Material, rederive: &dyn Rederive) -> Option<Remark>
     })
 }
 
-/// Replaces files of mere presentation by what the package has. Returns those that differ or that one of the two lacks.
+/// Puts what the package has in the place of those files for reading that differ, and returns their paths. A file that
+/// only one of the two has stays as it is: that fails.
 fn take_as_found(case: &Case<'_>, expected: &mut Files) -> Vec<String> {
-    let found = case.package.paths().filter(|path| layout::is_presentation(path));
-    let paths: BTreeSet<String> = found
-        .map(str::to_owned)
-        .chain(expected.keys().filter(|path| layout::is_presentation(path)).cloned())
-        .collect();
-    let mut other = Vec::new();
-    for path in paths {
-        let found = case.package.file(&path);
-        if found.map(|bytes| &bytes[..]) == expected.get(&path).map(Vec::as_slice) {
-            continue;
+    let mut others = Vec::new();
+    for (path, bytes) in expected.iter_mut().filter(|(path, _)| layout::is_presentation(path)) {
+        if let Some(found) = case.package.file(path)
+            && found != bytes
+        {
+            *bytes = found.to_vec();
+            others.push(path.clone());
         }
-        match found {
-            Some(bytes) => expected.insert(path.clone(), bytes.to_vec()),
-            None => expected.remove(&path),
-        };
-        other.push(path);
     }
-    other
+    others
 }

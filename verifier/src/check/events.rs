@@ -10,20 +10,17 @@ use proto::kind::{call_of, kind_name};
 use proto::v1::{AuthMethod, Verdict};
 
 use super::case::{Case, Decoded, need};
-use crate::layout::{self, tables};
+use crate::layout;
+use crate::layout::tables::{Budget, TableError, each_batch};
+use crate::read::table_stop;
 use crate::report::{Checked, Stop, fail_at};
 
 /// Each row of `events.parquet` and `events.ndjson` is its leaf, decoded; none is missing, none added.
 ///
 /// This is a second implementation of the columns that matter most; all columns are covered when the derived
 /// files are made again.
-pub(super) fn check(case: &Case<'_>, readable: impl Fn(&str) -> bool) -> Checked {
+pub(super) fn check(case: &Case<'_>) -> Checked {
     let population = need(&case.population, "the leaves")?;
-    for path in [layout::EVENTS_PARQUET, layout::EVENTS_NDJSON] {
-        if !readable(path) {
-            return Err(Stop::NotChecked(format!("{path} was altered (see the first check)")));
-        }
-    }
     let file = |path| {
         let missing = || fail_at("events.missing", path, "the file is missing");
         case.package.file(path).ok_or_else(missing)
@@ -107,35 +104,52 @@ fn expected(decoded: &Decoded) -> Vec<(&'static str, Expected)> {
     columns
 }
 
-/// How many columns were compared.
+/// How many columns were compared. The rows are not kept: of the table, only what is decoded at once is in memory.
 fn parquet(population: &[Decoded], file: &bytes::Bytes) -> Result<usize, Stop> {
     let at = layout::EVENTS_PARQUET;
-    let batches =
-        tables::read_batches(file).map_err(|reason| fail_at("events.malformed", at, reason))?;
-    let rows: usize = batches.iter().map(RecordBatch::num_rows).sum();
-    if rows != population.len() {
+    let wrong_count = |rows: &str| {
         let detail = format!("it has {rows} rows, the range has {} leaves", population.len());
-        return Err(fail_at("events.count", at, detail));
-    }
-    let mut leaves = population.iter();
-    let mut compared = 0;
-    for batch in &batches {
+        Unequal::Row(fail_at("events.count", at, detail))
+    };
+    let (mut rows, mut compared) = (0, 0);
+    let read = each_batch(file, &mut Budget::default(), |batch| {
         for row in 0..batch.num_rows() {
-            let Some(decoded) = leaves.next() else { break };
+            let decoded = population.get(rows).ok_or_else(|| wrong_count("more"))?;
+            rows += 1;
             let columns = expected(decoded);
             compared = compared.max(columns.len());
-            for (name, expected) in columns {
-                if !is_cell(batch, name, row, &expected) {
-                    let detail = format!(
-                        "column {name} of leaf {} does not say what the leaf says",
-                        decoded.index
-                    );
-                    return Err(fail_at("events.differs", at, detail));
-                }
+            let differs =
+                columns.iter().find(|(name, expected)| !is_cell(batch, name, row, expected));
+            if let Some((name, _)) = differs {
+                let index = decoded.index;
+                let detail =
+                    format!("column {name} of leaf {index} does not say what the leaf says");
+                return Err(Unequal::Row(fail_at("events.differs", at, detail)));
             }
         }
+        Ok(())
+    });
+    let ended = read.and_then(|()| match rows {
+        rows if rows == population.len() => Ok(()),
+        rows => Err(wrong_count(&rows.to_string())),
+    });
+    match ended {
+        Ok(()) => Ok(compared),
+        Err(Unequal::Row(stop)) => Err(stop),
+        Err(Unequal::Table(error)) => Err(table_stop(error, "events.malformed", at)),
     }
-    Ok(compared)
+}
+
+/// Why the table does not say what the leaves say.
+enum Unequal {
+    Row(Stop),
+    Table(TableError),
+}
+
+impl From<TableError> for Unequal {
+    fn from(error: TableError) -> Self {
+        Self::Table(error)
+    }
 }
 
 fn is_cell(batch: &RecordBatch, name: &str, row: usize, expected: &Expected) -> bool {

@@ -1,7 +1,8 @@
 //! Does the log stand behind this: checkpoint, witnesses, consistency, range?
 
 use tlog::{
-    CheckpointError, NoteError, Quorum, TlogProof, TreeSize, VerifiedCheckpoint, verify_consistency,
+    Checkpoint, CheckpointError, NoteError, Quorum, TlogProof, TreeSize, VerifiedCheckpoint,
+    verify_consistency,
 };
 
 use super::case::{Case, need};
@@ -79,7 +80,8 @@ pub(super) fn check_quorum(case: &Case<'_>) -> (Checked, Option<Remark>) {
     }
 }
 
-/// The log is an extension of the one that the reader knew (`--since`).
+/// The log is an extension of the one that the reader knew (`--since`). That this cannot be told fails nothing: it is
+/// not checked, and what would tell is said.
 pub(super) fn check_since(case: &Case<'_>, since: Option<&str>) -> Checked {
     let Some(since) = since else {
         return Err(Stop::NotChecked(
@@ -88,33 +90,16 @@ pub(super) fn check_since(case: &Case<'_>, since: Option<&str>) -> Checked {
         ));
     };
     let verified = need(&case.checkpoint, "the checkpoint")?;
-    let unusable = |what: &dyn std::fmt::Display| {
-        let detail = format!(
-            "the file given with --since {what}. Wanted is a checkpoint that a log of the trust file signed: what \
-             GET /checkpoint gave, data/proofs/checkpoint of an older package, or a .tlog-proof, which carries one"
-        );
-        fail("consistency.since_unusable", detail)
-    };
-    let note = if since.starts_with(TLOG_PROOF) {
-        let proof = TlogProof::parse(since);
-        proof
-            .map_err(|error| {
-                unusable(&format_args!("is a tlog-proof that cannot be read: {error}"))
-            })?
-            .checkpoint
-    } else {
-        since.to_owned()
-    };
-    let known = case.trust.policy.open_checkpoint(&note);
-    let known = known.map_err(|error| unusable(&format_args!("cannot be used: {error}")))?;
-    let (old, new) = (known.checkpoint, &verified.checkpoint);
+    let old = known_checkpoint(case, since)?;
+    let new = &verified.checkpoint;
     if old.origin != new.origin {
         let detail = format!("--since is of the log {}, the package of {}", old.origin, new.origin);
         return Err(fail("consistency.other_log", detail));
     }
     if old.size > new.size {
         return Err(Stop::NotChecked(format!(
-            "the checkpoint of --since ({} leaves) is newer than the package's ({}): ask for a newer package",
+            "the checkpoint of --since ({} leaves) is newer than the package's ({}), which says nothing against either. \
+             Ask for a newer package: an export with --since FILE carries what is needed [consistency.since_newer]",
             old.size, new.size
         )));
     }
@@ -127,36 +112,59 @@ pub(super) fn check_since(case: &Case<'_>, since: Option<&str>) -> Checked {
             ),
         )
     };
-    let carried = case
-        .opened
-        .earlier
-        .as_ref()
-        .ok()
-        .and_then(|earlier| earlier.iter().find(|checkpoint| checkpoint.size == old.size.0));
-    if let Some(carried) = carried {
-        verify_consistency(old.size, new.size, &old.root, &new.root, &carried.consistency)
-            .map_err(|_| forked())?;
-        return Ok(format!("{} leaves grew to {} by appending only", old.size, new.size));
+    let grown = |how: &str| format!("{} leaves grew to {}: {how}", old.size, new.size);
+    if old.size.0 == 0 {
+        return Ok(grown("an empty log is the beginning of each"));
     }
-    match case.roots_at([old.size.0].into())?.get(&old.size.0) {
-        Some(root) if *root == old.root => Ok(format!(
-            "{} leaves grew to {}: the package's leaves give the same older root",
-            old.size, new.size
-        )),
+    if let Some(root) = case.roots_at([old.size.0].into())?.get(&old.size.0) {
+        if *root != old.root {
+            return Err(forked());
+        }
+        return Ok(grown("the package's leaves give the same older root"));
+    }
+    let earlier = check_earlier(case);
+    let earlier = need(&earlier, "the older checkpoints")?;
+    match earlier.iter().find(|known| known.checkpoint.size == old.size) {
+        Some(known) if known.checkpoint.root == old.root => {
+            Ok(grown("the package's consistency proof leads from the one to the other"))
+        }
+        // The log signed both, and one of them leads to this package.
         Some(_) => Err(forked()),
         None => Err(Stop::NotChecked(format!(
-            "the package has no consistency proof from {} leaves, and its range does not reach them",
+            "the package has no consistency proof from {} leaves, and its range does not reach them, which says nothing \
+             against the log. Ask for an export with --since FILE: it carries the proof [consistency.no_proof]",
             old.size
         ))),
     }
 }
 
+/// The checkpoint that the reader kept, if a log of the trust file signed it.
+fn known_checkpoint(case: &Case<'_>, since: &str) -> Result<Checkpoint, Stop> {
+    let unusable = |what: &dyn std::fmt::Display| {
+        let detail = format!(
+            "the file given with --since {what}. Wanted is a checkpoint that a log of the trust file signed: what \
+             GET /checkpoint gave, data/proofs/checkpoint of an older package, or a .tlog-proof, which carries one"
+        );
+        fail("consistency.since_unusable", detail)
+    };
+    let note = if since.starts_with(TLOG_PROOF) {
+        let proof = TlogProof::parse(since).map_err(|error| {
+            unusable(&format_args!("is a tlog-proof that cannot be read: {error}"))
+        })?;
+        proof.checkpoint
+    } else {
+        since.to_owned()
+    };
+    let known = case.trust.policy.open_checkpoint(&note);
+    Ok(known.map_err(|error| unusable(&format_args!("cannot be used: {error}")))?.checkpoint)
+}
+
 /// The leaves are exactly `[start, end)` of the checkpoint's tree.
-pub(super) fn check_range(case: &Case<'_>) -> Checked {
-    let proof = case.opened.proof.as_ref().map_err(Clone::clone)?;
-    let verified = need(&case.checkpoint, "the checkpoint")?;
-    let leaves = need(&case.opened.leaves, "the leaves")?;
-    if let Ok(parameters) = &case.opened.parameters
+pub(super) fn prove_range(opened: &Opened, checkpoint: &Part<VerifiedCheckpoint>) -> Checked {
+    let proof = opened.proof.as_ref().map_err(Clone::clone)?;
+    let verified = need(checkpoint, "the checkpoint")?;
+    let leaves = need(&opened.leaves, "the leaves")?;
+    if let Ok(parameters) = &opened.parameters
         && (parameters.range.start, parameters.range.end) != (proof.start, proof.end)
     {
         let detail = format!(

@@ -12,16 +12,20 @@ mod leaves;
 mod log;
 mod period;
 mod residue;
+mod run;
 mod sample;
+mod seals;
 mod snapshots;
+mod time;
 
 use std::path::Path;
 
 use case::Case;
+use run::Run;
 
-use crate::material::{Material, Rederive};
-use crate::read::{Opened, Package, PackageError};
-use crate::report::{Check, Checked, Outcome, Remark, Report, Stop, Subject};
+use crate::material::{Material, Parameters, Rederive};
+use crate::read::{Opened, Package, PackageError, parameters};
+use crate::report::{Checked, Report, Stop, Subject};
 use crate::trust::Trust;
 
 /// What a verification may use beside package and trust.
@@ -31,6 +35,9 @@ pub struct Options<'a> {
     pub since: Option<String>,
     /// Makes the derived files again; without it that check is not made, and the package not verified.
     pub rederive: Option<&'a dyn Rederive>,
+    /// Let a package of another version of Exhibit pass although its files for reading are not those that this version
+    /// makes: nothing vouches for what they say.
+    pub allow_other_version: bool,
 }
 
 /// Checks a package, offline. `progress` is told each check's title before it starts.
@@ -54,85 +61,78 @@ pub fn verify(
 }
 
 /// Like [`verify`], of a package that is already in memory.
+///
+/// Nothing inside a package is interpreted before somebody of the trust file is known to have signed just these files;
+/// but for its parameters, which say what it claims to be. Policies and queries are run only once the leaves that hold
+/// them, or the log that they are asked of, are proved.
 pub fn verify_opened(
     package: &Package,
     trust: &Trust,
     options: &Options<'_>,
     progress: &mut dyn FnMut(&'static str),
 ) -> Report {
-    let mut run = Run { checks: Vec::new(), remarks: Vec::new(), progress };
-
-    run.announce("Bag complete and unaltered");
-    let found = bag::check(package);
-    run.note("bag", true, found.checked);
-    let altered = found.altered;
-    let readable = |path: &str| !altered.contains(path);
-    let opened = Opened::read(package, &altered);
-    run.check("signature", "Package signature", || {
-        bag::check_signature(package, trust, opened.parameters.as_ref().ok())
-    });
-
-    let case = Case::new(package, trust, &opened);
-    run.check("parameters", "Parameters readable", || parameters(&opened));
-    run.check("checkpoint", "Checkpoint signed by the log", || log::check_checkpoint(&case));
-    run.announce("Witness quorum");
-    let (checked, remark) = log::check_quorum(&case);
-    run.note("quorum", true, checked);
-    run.remarks.extend(remark);
-    run.announce("Consistent with the log you knew");
-    let since = options.since.as_deref();
-    run.note("consistency", since.is_some(), log::check_since(&case, since));
-
-    run.check("range", "No leaf missing, none added", || log::check_range(&case));
-    run.announce("Period within the range");
-    let found = period::check(&case);
-    run.note("period", true, found.checked);
-    run.remarks.extend(found.open);
-    run.announce("Time attested by witnesses");
-    let (checked, remark) = period::check_time(&case);
-    run.note("time", false, checked);
-    run.remarks.extend(remark);
-
-    run.check("leaves", "Leaves canonical, time increasing", || leaves::check(&case));
-    run.announce("Context leaves proved");
-    let checked = leaves::check_context(&case);
-    run.note("context", !opened.context.as_ref().is_ok_and(Vec::is_empty), checked);
-    run.check("events", "Event tables equal the leaves", || events::check(&case, readable));
-    run.check("disclosures", "Disclosures match commitments", || disclosures::check(&case));
-
-    run.check("chains", "Recorder chains gapless", || chains::check_chains(&case));
-    run.check("recorders", "Recorders known", || chains::check_recorders(&case));
-    run.announce("Recorder seals");
-    run.note("seals", false, chains::check_seals(&case));
-    if let Ok(Some(meaning)) = chains::conflicts(&case) {
-        run.remarks.push(Remark { word: "RECORDER CONFLICT", meaning });
-    }
-
-    run.announce("Policy snapshots");
-    let (checked, known) = snapshots::check(&case, readable);
-    run.note("snapshots", false, checked);
-    // Not required: a role may not be allowed to see inputs, and they may have been erased. What could be
-    // checked and is wrong fails all the same.
-    run.announce("Decisions performed again");
-    let checked = known.as_ref().map_err(Clone::clone);
-    run.note("decisions", false, checked.and_then(|known| decisions::check(&case, known)));
-    run.announce("Decision inputs agree");
-    run.note("inputs", false, inputs::check(&case));
-    run.announce("Masking residue");
-    let checked = known.as_ref().map_err(Clone::clone);
-    run.note("residue", false, checked.and_then(|known| residue::check(&case, known)));
-
-    run.announce("Derived files made again");
-    // Queries and mapping are input of the SQL engine: only when somebody of the trust file signed them.
-    if run.passed("signature") {
-        let found = derived::check(&case, options.rederive, &altered);
-        run.note("derived", true, found.checked);
-        run.remarks.extend(found.remarks);
+    let mut run = Run::new(progress);
+    run.check("bag", || bag::check(package));
+    let parameters = if run.hold(["bag"]) {
+        parameters(package)
     } else {
-        let reason = "queries of a package that nobody trusted has signed are not run".to_owned();
-        run.note("derived", true, Err(Stop::NotChecked(reason)));
+        Err(Stop::NotChecked(UNWHOLE.to_owned()))
+    };
+    run.check("signature", || bag::check_signature(package, trust, parameters.as_ref().ok()));
+    let subject = parameters.as_ref().ok().map(subject);
+    if !run.hold(["signature"]) {
+        run.leave_the_rest("not read: the signature must hold first");
+    } else if !run.hold(["bag"]) {
+        run.leave_the_rest(UNWHOLE);
+    } else {
+        let opened = Opened::read(package, parameters);
+        look_inside(&mut run, &Case::new(package, trust, &opened), options);
     }
-    Report { subject: subject(&opened), checks: run.checks, remarks: run.remarks }
+    Report { subject, checks: run.checks, remarks: run.remarks }
+}
+
+const UNWHOLE: &str = "not read: the bag must be whole and unaltered first";
+
+/// The checks of what is in a package, whose files are those that somebody of the trust file signed.
+fn look_inside(run: &mut Run<'_>, case: &Case<'_>, options: &Options<'_>) {
+    run.check("parameters", || check_parameters(case.opened));
+    run.check("checkpoint", || log::check_checkpoint(case));
+    run.check("quorum", || log::check_quorum(case));
+    let since = options.since.as_deref();
+    run.check("consistency", || log::check_since(case, since));
+    if since.is_some() {
+        run.require("consistency");
+    }
+
+    run.check("range", || case.range.clone());
+    run.check("period", || period::check(case));
+    run.check("time", || time::check(case));
+
+    run.check("leaves", || leaves::check(case));
+    run.check("context", || leaves::check_context(case));
+    run.check("events", || events::check(case));
+    run.check("disclosures", || disclosures::check(case));
+
+    run.check("chains", || chains::check_chains(case));
+    run.check("recorders", || chains::check_recorders(case));
+    run.check("seals", || seals::check(case));
+    run.remarks.extend(chains::conflicts(case));
+
+    // A policy is a program: only the log's own are compiled.
+    let proved = run.hold(["range", "context"]);
+    let mut known = Err(Stop::NotChecked(String::new()));
+    run.check("snapshots", || {
+        let (found, snapshots) = snapshots::check(case, proved);
+        known = snapshots;
+        found
+    });
+    let known = known.as_ref().map_err(Clone::clone);
+    run.check("decisions", || decisions::check(case, known.clone()));
+    run.check("inputs", || inputs::check(case));
+    run.check("residue", || residue::check(case, known?));
+
+    let proved = run.hold(["range", "context", "leaves", "disclosures"]);
+    run.check("derived", || derived::check(case, options, proved));
 }
 
 /// The material of a package whose files are as its manifests say, for those who build on it. Whose package it is tells
@@ -145,10 +145,10 @@ pub fn read_material(package: &Package) -> Result<Material, String> {
         Stop::Fail(failure) => format!("{} [{}]", failure.detail, failure.code),
         Stop::NotChecked(reason) => reason.clone(),
     };
-    if let Err(stop) = bag::check(package).checked {
+    if let Err(stop) = bag::check(package) {
         return Err(first(&stop));
     }
-    let opened = Opened::read(package, &std::collections::BTreeSet::new());
+    let opened = Opened::read(package, parameters(package));
     let stops = [
         opened.parameters.as_ref().err(),
         opened.mapping.as_ref().err(),
@@ -163,41 +163,7 @@ pub fn read_material(package: &Package) -> Result<Material, String> {
     opened.material().ok_or_else(|| reason.unwrap_or_default())
 }
 
-struct Run<'p> {
-    checks: Vec<Check>,
-    remarks: Vec<Remark>,
-    progress: &'p mut dyn FnMut(&'static str),
-}
-
-impl Run<'_> {
-    fn check(&mut self, id: &'static str, title: &'static str, of: impl FnOnce() -> Checked) {
-        self.announce(title);
-        let checked = of();
-        self.note(id, true, checked);
-    }
-
-    fn announce(&mut self, title: &'static str) {
-        (self.progress)(title);
-        let outcome = Outcome::NotChecked { reason: String::new() };
-        self.checks.push(Check { id: "", title, required: true, outcome });
-    }
-
-    fn passed(&self, id: &str) -> bool {
-        let passed =
-            |check: &Check| check.id == id && matches!(check.outcome, Outcome::Pass { .. });
-        self.checks.iter().any(passed)
-    }
-
-    fn note(&mut self, id: &'static str, required: bool, checked: Checked) {
-        if let Some(check) = self.checks.last_mut() {
-            check.id = id;
-            check.required = required;
-            check.outcome = checked.into();
-        }
-    }
-}
-
-fn parameters(opened: &Opened) -> Checked {
+fn check_parameters(opened: &Opened) -> Checked {
     let parameters = opened.parameters.as_ref().map_err(Clone::clone)?;
     opened.mapping.as_ref().map_err(Clone::clone)?;
     Ok(format!(
@@ -206,9 +172,8 @@ fn parameters(opened: &Opened) -> Checked {
     ))
 }
 
-fn subject(opened: &Opened) -> Option<Subject> {
-    let parameters = opened.parameters.as_ref().ok()?;
-    Some(Subject {
+fn subject(parameters: &Parameters) -> Subject {
+    Subject {
         origin: parameters.origin.clone(),
         from: parameters.from.to_string(),
         to: parameters.to.to_string(),
@@ -216,5 +181,5 @@ fn subject(opened: &Opened) -> Option<Subject> {
         start: parameters.range.start,
         end: parameters.range.end,
         tree_size: parameters.checkpoint.size,
-    })
+    }
 }

@@ -1,23 +1,15 @@
-//! Does the range hold the whole period, and who vouches for its time?
-
-use tlog::VerifiedCheckpoint;
+//! Does the range hold the whole period?
 
 use super::case::{Case, Decoded, need};
-use super::log;
+use super::run::Found;
 use crate::layout;
-use crate::report::{Checked, Remark, Stop, fail_at};
-
-/// What the period check says beside its outcome.
-pub(super) struct PeriodFindings {
-    pub(super) checked: Checked,
-    pub(super) open: Option<Remark>,
-}
+use crate::report::{Checked, Remark, fail_at};
 
 /// The boundary leaves show that no leaf of `[from, to)` lies outside the range (`docs/format.md`, "Period").
-pub(super) fn check(case: &Case<'_>) -> PeriodFindings {
+pub(super) fn check(case: &Case<'_>) -> Found {
     let mut open = None;
     let checked = boundaries(case, &mut open);
-    PeriodFindings { checked, open }
+    Found::from((checked, open))
 }
 
 fn boundaries(case: &Case<'_>, open: &mut Option<Remark>) -> Checked {
@@ -55,6 +47,11 @@ fn boundaries(case: &Case<'_>, open: &mut Option<Remark>) -> Checked {
             let detail = "more than one leaf from after the period";
             return Err(fail_at("period.end", at(before.index), detail));
         }
+        if parameters.open {
+            let detail =
+                "the package says that the period is open, but a leaf at or after its end is there";
+            return Err(fail_at("period.open", at(last.index), detail));
+        }
         let before = if first.leaf.recorded_at_ns < from {
             "one from before its start"
         } else {
@@ -71,7 +68,7 @@ fn boundaries(case: &Case<'_>, open: &mut Option<Remark>) -> Checked {
     }
     if !parameters.open {
         let detail = "no leaf at or after the period's end: the period is not closed, and the package does not say so";
-        return Err(fail_at("period.not_closed", at(last.index), detail));
+        return Err(fail_at("period.open", at(last.index), detail));
     }
     *open = Some(Remark {
         word: "OPEN PERIOD",
@@ -89,61 +86,4 @@ fn counted(population: &[Decoded], from: u64, to: u64) -> String {
     let within = |decoded: &&Decoded| (from..to).contains(&decoded.leaf.recorded_at_ns);
     let count = population.iter().filter(within).count();
     format!("{count} leaves of the period and {} boundary leaves", population.len() - count)
-}
-
-/// Witnessed checkpoints around the period bind the operator's clock; without them a remark says so.
-pub(super) fn check_time(case: &Case<'_>) -> (Checked, Option<Remark>) {
-    match attested(case) {
-        Ok(Some(detail)) => (Ok(detail), None),
-        Ok(None) => (
-            Err(Stop::NotChecked(
-                "no witnessed checkpoints from before and after the period are in the package".to_owned(),
-            )),
-            Some(Remark {
-                word: "TIME UNATTESTED",
-                meaning: "the times are those of the log operator's clock; no witnessed checkpoints from before \
-                          and after the period bind them"
-                    .to_owned(),
-            }),
-        ),
-        Err(stop) => (Err(stop), None),
-    }
-}
-
-fn attested(case: &Case<'_>) -> Result<Option<String>, Stop> {
-    let mut known = log::check_earlier(case)?;
-    let parameters = need(&case.opened.parameters, "the parameters")?;
-    let proof = need(&case.opened.proof, "the range proof")?;
-    known.push(need(&case.checkpoint, "the checkpoint")?.clone());
-    if matches!(case.trust.policy.quorum, tlog::Quorum::None) {
-        return Ok(None);
-    }
-    let (from_s, to_s) =
-        (parameters.from_ns() / 1_000_000_000, parameters.to_ns().div_ceil(1_000_000_000));
-    // Everything up to the first leaf of the period had been cosigned before the period, and nothing after.
-    let before = known.iter().find(|checkpoint| {
-        checkpoint.checkpoint.size.0 <= proof.start + 1
-            && quorum_by(case, checkpoint, |time| time <= from_s)
-    });
-    // Everything of the period was there when it was cosigned after the period.
-    let after = known.iter().find(|checkpoint| {
-        checkpoint.checkpoint.size.0 >= proof.end
-            && quorum_by(case, checkpoint, |time| time >= to_s)
-    });
-    Ok(before.zip(after).map(|(before, after)| {
-        format!(
-            "witnesses cosigned {} leaves before the period and {} after it",
-            before.checkpoint.size, after.checkpoint.size
-        )
-    }))
-}
-
-/// Is the quorum fulfilled by those cosignatures alone whose time is as wanted?
-fn quorum_by(
-    case: &Case<'_>,
-    checkpoint: &VerifiedCheckpoint,
-    wanted: impl Fn(u64) -> bool,
-) -> bool {
-    let names = checkpoint.cosigned.iter().filter(|(_, time)| wanted(*time));
-    case.trust.policy.quorum_satisfied(names.map(|(name, _)| name.as_str()))
 }

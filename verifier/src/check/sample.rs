@@ -1,5 +1,6 @@
 //! A sample is a bag too, but proves nothing by itself.
 
+use proto::terminal::shown;
 use serde::Deserialize;
 
 use crate::layout;
@@ -29,6 +30,7 @@ pub(super) fn recognise(package: &Package) -> Option<String> {
             )
         },
     );
+    let what = shown(&what);
     Some(format!(
         "{what}. A sample is not signed and proves nothing by itself; it is checked by drawing it again from its \
          package: exhibit verify SAMPLE --of PACKAGE --trust TRUST_FILE verifies the package, draws, and compares"

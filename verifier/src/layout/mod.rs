@@ -6,6 +6,7 @@
 //! make it again and compare.
 
 pub mod bag;
+pub(crate) mod columns;
 pub mod csv;
 mod snapshots;
 pub mod sshsig;
@@ -79,8 +80,8 @@ pub fn is_material(path: &str) -> bool {
         || (path.starts_with("data/context/") && path.ends_with(".tlog-proof"))
 }
 
-/// Is this the path of a derived file of mere presentation: for reading, or a tool? Its words may change with the version
-/// of Exhibit; what it says stands in lists, tables and coverage as well, which may not.
+/// Is this the path of a derived file for reading, or for a tool? Another version of Exhibit may write it otherwise, and
+/// then nothing shows whether it says what lists, tables and coverage say: a verifier of this version cannot vouch for it.
 pub fn is_presentation(path: &str) -> bool {
     matches!(path, "data/README.md" | "data/report.html" | "data/columns.csv")
         || path.starts_with("data/verify/")

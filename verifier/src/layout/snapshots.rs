@@ -1,10 +1,12 @@
 //! Policy snapshots as files that a person can read.
 
-use controls::Snapshot;
+use std::collections::BTreeSet;
+
 use proto::kind::Kind;
 use proto::v1::Slot;
 
 use super::{Files, SNAPSHOTS};
+use crate::compile::compile;
 use crate::material::Material;
 
 /// The files of every snapshot that is disclosed, below [`SNAPSHOTS`] and its digest.
@@ -13,6 +15,7 @@ use crate::material::Material;
 /// When a leaf or a disclosed snapshot cannot be read.
 pub fn snapshot_files(material: &Material) -> Result<Files, String> {
     let mut files = Files::new();
+    let mut seen = BTreeSet::new();
     let context = material.context.iter().map(|context| &context.row);
     for row in material.leaves.iter().chain(context) {
         let leaf = proto::decode_entry(&row.bytes)
@@ -24,8 +27,11 @@ pub fn snapshot_files(material: &Material) -> Result<Files, String> {
         let mut of_leaf =
             rows.filter(|found| found.index == row.index && found.slot == Slot::Snapshot);
         let Some(bytes) = of_leaf.find_map(|found| found.content()) else { continue };
-        let snapshot =
-            Snapshot::parse(bytes).map_err(|error| format!("leaf {}: {error}", row.index))?;
+        // Most activations are of a snapshot that was active before.
+        if !seen.insert(bytes) {
+            continue;
+        }
+        let snapshot = compile(bytes).map_err(|error| format!("leaf {}: {error}", row.index))?;
         let folder = format!("{SNAPSHOTS}{}", hex::encode(snapshot.digest()));
         files.extend(
             snapshot.files().into_iter().map(|(name, bytes)| (format!("{folder}/{name}"), bytes)),

@@ -1,13 +1,12 @@
 //! Reading a package's material, part by part: one damaged part does not hide the others.
 
-use std::collections::BTreeSet;
-
 use bytes::Bytes;
 use sha2::{Digest as _, Sha256};
 use tlog::{RangeProof, TlogProof};
 
 use super::Package;
-use crate::layout::{self, tables};
+use crate::layout;
+use crate::layout::tables::{self, Budget, TableError};
 use crate::material::{
     ContextLeaf, DisclosureRow, EarlierCheckpoint, LeafRow, Material, Parameters,
 };
@@ -30,14 +29,13 @@ pub(crate) struct Opened {
 }
 
 impl Opened {
-    /// Reads what `package` holds, but no file that is known to be altered.
-    pub(crate) fn read(package: &Package, altered: &BTreeSet<String>) -> Self {
-        let reader = Reader { package, altered };
+    /// Reads what `package` holds, which must be as its signed manifests say: none of it is read before.
+    pub(crate) fn read(package: &Package, parameters: Part<Parameters>) -> Self {
+        let mut reader = Reader { package, budget: Budget::default() };
         let proof = reader.text(layout::RANGE_PROOF, "range.missing").and_then(|text| {
             let parsed = RangeProof::parse(text);
             parsed.map_err(|error| fail_at("range.malformed", layout::RANGE_PROOF, error))
         });
-        let parameters = reader.parameters();
         let tree_size = parameters.as_ref().ok().map(|parameters| parameters.checkpoint.size);
         Self {
             mapping: reader.mapping(&parameters),
@@ -69,14 +67,11 @@ impl Opened {
 
 struct Reader<'p> {
     package: &'p Package,
-    altered: &'p BTreeSet<String>,
+    budget: Budget,
 }
 
 impl<'p> Reader<'p> {
     fn bytes(&self, path: &str, missing: &'static str) -> Part<&'p Bytes> {
-        if self.altered.contains(path) {
-            return Err(Stop::NotChecked(format!("{path} was altered (see the first check)")));
-        }
         self.package.file(path).ok_or_else(|| fail_at(missing, path, "the file is missing"))
     }
 
@@ -86,40 +81,22 @@ impl<'p> Reader<'p> {
     }
 
     fn table<T>(
-        &self,
+        &mut self,
         path: &str,
         family: &str,
-        read: fn(&Bytes) -> Result<Vec<T>, String>,
+        read: fn(&Bytes, &mut Budget) -> Result<Vec<T>, TableError>,
     ) -> Part<Vec<T>> {
         let (missing, malformed) = match family {
             "leaves" => ("leaves.missing", "leaves.malformed"),
             "context" => ("context.missing", "context.malformed"),
             _ => ("disclosures.missing", "disclosures.malformed"),
         };
-        read(self.bytes(path, missing)?).map_err(|reason| fail_at(malformed, path, reason))
+        read(self.bytes(path, missing)?, &mut self.budget)
+            .map_err(|error| table_stop(error, malformed, path))
     }
 
-    fn disclosures(&self, path: &str) -> Part<Vec<DisclosureRow>> {
+    fn disclosures(&mut self, path: &str) -> Part<Vec<DisclosureRow>> {
         self.table(path, "disclosures", tables::read_disclosures)
-    }
-
-    fn parameters(&self) -> Part<Parameters> {
-        let path = layout::PARAMETERS;
-        let wrong = |detail: String| fail_at("parameters.malformed", path, detail);
-        let text = self.text(path, "parameters.missing")?;
-        let parameters: Parameters =
-            serde_json::from_str(text).map_err(|error| wrong(error.to_string()))?;
-        if parameters.format != Parameters::FORMAT {
-            return Err(wrong(format!(
-                "its format is {:?}; this version reads {}",
-                parameters.format,
-                Parameters::FORMAT
-            )));
-        }
-        if parameters.to_json() != text {
-            return Err(wrong("it is not in its one spelling".to_owned()));
-        }
-        Ok(parameters)
     }
 
     /// The mapping, if it is the one that the parameters name.
@@ -137,7 +114,7 @@ impl<'p> Reader<'p> {
         Ok(text.to_owned())
     }
 
-    fn context(&self) -> Part<Vec<ContextLeaf>> {
+    fn context(&mut self) -> Part<Vec<ContextLeaf>> {
         let rows: Vec<LeafRow> =
             self.table(layout::CONTEXT_LEAVES, "context", tables::read_leaves)?;
         let mut context = Vec::with_capacity(rows.len());
@@ -168,5 +145,36 @@ impl<'p> Reader<'p> {
         }
         earlier.sort_by_key(|checkpoint| checkpoint.size);
         Ok(earlier)
+    }
+}
+
+/// What a table that cannot be read is told as.
+pub(crate) fn table_stop(error: TableError, malformed: &'static str, path: &str) -> Stop {
+    let code = match error {
+        TableError::Malformed(_) => malformed,
+        TableError::TooLarge(_) => "package.too_large",
+    };
+    fail_at(code, path, error)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::{BTreeMap, BTreeSet};
+
+    use super::*;
+    use crate::layout::columns::tests::{by_reference, table};
+
+    #[test]
+    fn a_table_that_grows_in_memory_makes_the_package_too_large() {
+        let file = by_reference(&table(3000, &[0; 32 << 10]));
+        let files = BTreeMap::from([(layout::LEAVES.to_owned(), Bytes::from(file))]);
+        let package = Package { files, irregular: BTreeSet::new() };
+        let parameters = crate::read::parameters(&package);
+        let opened = Opened::read(&package, parameters);
+        let Err(Stop::Fail(failure)) = opened.leaves else { panic!("{:?}", opened.leaves) };
+        assert_eq!(
+            (failure.code, failure.at.as_deref()),
+            ("package.too_large", Some(layout::LEAVES))
+        );
     }
 }

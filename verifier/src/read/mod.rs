@@ -2,14 +2,17 @@
 
 mod folder;
 mod material;
+mod parameters;
 mod zip;
 
 use std::collections::BTreeSet;
 use std::path::Path;
 
 use bytes::Bytes;
+use proto::terminal::shown;
 
-pub(crate) use material::{Opened, Part};
+pub(crate) use material::{Opened, Part, table_stop};
+pub(crate) use parameters::parameters;
 
 use crate::layout::{MAX_FILE_BYTES, MAX_FILES, MAX_PACKAGE_BYTES};
 
@@ -39,7 +42,7 @@ pub enum PackageError {
         about: String,
     },
     /// Not a readable ZIP archive.
-    #[error("{path} is not a readable ZIP archive: {reason}")]
+    #[error("{path} is not a readable ZIP archive: {}", shown(reason))]
     Zip {
         /// The archive.
         path: String,

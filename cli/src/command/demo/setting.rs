@@ -16,6 +16,9 @@ use crate::failure::{self, Failure};
 use crate::serve;
 use crate::stack::{Listeners, Stack};
 
+/// Id of the gateway's recorder.
+pub(super) const GATEWAY: &str = "gateway-1";
+
 /// Everything that is there before a component starts.
 pub(super) struct Setting {
     pub(super) dir: PathBuf,
@@ -152,7 +155,7 @@ impl Keys {
         Ok(Self {
             log: key(&origin, "log.key")?,
             ledger: key("ledger-1", "ledger.key")?,
-            gateway: key("gateway-1", "gateway.key")?,
+            gateway: key(GATEWAY, "gateway.key")?,
             query: key("query-1", "query.key")?,
             packages: key(&format!("{origin}/packages"), "packages.key")?,
         })
@@ -204,6 +207,7 @@ public_url = "{gateway}"
 ledger = "{ledger}"
 log_vkey = "{log}"
 recorder_key_file = "keys/gateway.key"
+checkpoint_file = "data/gateway.checkpoint"
 policy_dir = "policies"
 
 [[gateway.identity.issuers]]

@@ -247,8 +247,13 @@ fn deep_and_large_arguments_are_decided() {
     assert!(DecisionInput::parse(input.bytes()).is_ok());
     let decision = snapshot("permit(principal, action, resource);").authorize(&input);
     assert_eq!(decision.verdict, Verdict::Allow);
-    let wide = format!(r#"{{"a":[{}]}}"#, vec!["1"; 100_000].join(","));
-    assert!(allows("context.arguments.a.contains(1)", &call(&wide)));
+    let wide = |values| format!(r#"{{"a":[{}]}}"#, vec!["1"; values].join(","));
+    assert!(allows("context.arguments.a.contains(1)", &call(&wide(49_999))));
+    for over in [wide(50_000), format!(r#"{{"a":{},"b":{{"c":{0}}}}}"#, wide(24_999))] {
+        assert_eq!(DecisionInput::new(&call(&over)).unwrap_err(), InputError::TooManyValues);
+        let recorded = format!(r#"{{"arguments":{over},"principal":{{}}}}"#);
+        assert!(DecisionInput::parse(recorded.as_bytes()).is_err());
+    }
 }
 
 #[test]

@@ -1,5 +1,6 @@
 //! Labels of a parsed statement.
 
+use std::fmt::Write;
 use std::ops::ControlFlow;
 
 use sqlparser::ast::{Delete, ObjectType, SetExpr, Statement, Update, Visit, Visitor};
@@ -50,11 +51,27 @@ fn label(statement: &Statement) -> Option<&'static str> {
 
 /// The many variants of CREATE, ALTER and DROP tell their kind by the word they are written with.
 fn by_first_word(statement: &Statement) -> &'static str {
-    let text = statement.to_string();
-    match text.split_whitespace().next().unwrap_or_default() {
+    let mut first = FirstWord(String::new());
+    // Writing ends with an error right after the word: the rest of the statement is never written.
+    let _: std::fmt::Result = write!(first, "{statement}");
+    match first.0.as_str() {
         "CREATE" => "create",
         "ALTER" | "RENAME" => "alter",
         "DROP" => "drop_other",
         _ => "other",
+    }
+}
+
+struct FirstWord(String);
+
+impl Write for FirstWord {
+    fn write_str(&mut self, text: &str) -> std::fmt::Result {
+        for character in text.chars() {
+            if character.is_whitespace() || self.0.len() > 16 {
+                return Err(std::fmt::Error);
+            }
+            self.0.push(character);
+        }
+        Ok(())
     }
 }

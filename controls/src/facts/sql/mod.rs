@@ -2,38 +2,51 @@
 //!
 //! A string is SQL when its member is named like one (`sql`, `query`, …) or when it begins with a keyword that
 //! begins statements; in the second case it must also parse, so that prose stays prose. Statements are
-//! counted wherever they stand: one after another, in a CTE, under EXPLAIN. What does not parse is searched
-//! token by token for the statements that destroy most.
+//! counted wherever they stand: one after another, in a CTE, under EXPLAIN. Nobody knows which server will read
+//! the text, so its labels are those of all dialects together, and every text is also searched token by token,
+//! as each family of servers reads comments and strings.
+//!
+//! Time and stack are bounded for every text: what is beyond the bounds is searched by tokens alone.
 
+mod begin;
 mod classify;
-mod tokens;
+mod lexer;
+mod metered;
+mod parse;
+mod search;
+mod shape;
+mod words;
 
 use std::collections::BTreeMap;
 
-use sqlparser::dialect::{Dialect, GenericDialect, MsSqlDialect, MySqlDialect, PostgreSqlDialect};
-use sqlparser::parser::Parser;
-
 use crate::json::{Kind, Node};
+use shape::Eye;
 
-/// Longest text that is parsed; a longer one is only searched by tokens.
-const MAX_PARSED_BYTES: usize = 64 * 1024;
-/// Text that is parsed in one message; what is beyond is only searched by tokens.
-const MAX_PARSED_BYTES_PER_MESSAGE: usize = 1024 * 1024;
-/// Deepest nesting of expressions that the parser follows.
-const RECURSION_LIMIT: usize = 48;
-
-/// Text of a member with such a name begins with SQL, but cannot be parsed.
+/// Text that should be SQL and cannot be parsed, or is beyond the bounds of parsing.
 const UNPARSED: &str = "unparsed";
+/// Dialects disagree on where a comment or string ends, so what one server runs another skips.
+const AMBIGUOUS: &str = "ambiguous";
+
+/// Text of one message that is read in every way.
+const MAX_SEARCHED_BYTES: usize = 256 * 1024;
 
 type Statements = BTreeMap<&'static str, u32>;
 
+struct Budget {
+    parsing: parse::Budget,
+    searching: search::Budget,
+}
+
 /// Adds the statements of every string in `arguments`.
 pub(super) fn collect(arguments: Node<'_>, statements: &mut Statements) {
-    let mut budget = MAX_PARSED_BYTES_PER_MESSAGE;
+    let mut budget = Budget {
+        parsing: parse::Budget::of_message(),
+        searching: search::Budget(MAX_SEARCHED_BYTES),
+    };
     walk(arguments, false, &mut budget, statements);
 }
 
-fn walk(node: Node<'_>, named: bool, budget: &mut usize, statements: &mut Statements) {
+fn walk(node: Node<'_>, named: bool, budget: &mut Budget, statements: &mut Statements) {
     match node.kind() {
         Kind::Object => {
             for member in node.members() {
@@ -61,25 +74,29 @@ fn is_sql_name(name: &str) -> bool {
         || name.ends_with("query")
 }
 
-fn of_text(text: &str, named: bool, budget: &mut usize, statements: &mut Statements) {
-    let begins = tokens::begins_statement(text);
+fn of_text(text: &str, named: bool, budget: &mut Budget, statements: &mut Statements) {
+    let begins = begin::begins_statement(text);
     if !named && !begins {
         return;
     }
-    if text.len() <= MAX_PARSED_BYTES.min(*budget) {
-        *budget -= text.len();
-        if let Some(found) = parsed(text) {
-            for label in found {
-                add(statements, label);
-            }
-            return;
-        }
+    let parsed = parse::parse(text, &mut budget.parsing);
+    let is_sql = parsed.is_sql || (begins && (named || parsed.is_beyond));
+    let eye = match (is_sql, named) {
+        (true, _) => Eye::Open,
+        (false, true) => Eye::Wary,
+        (false, false) => Eye::Narrow,
+    };
+    let mut found = search::search(text, eye, &mut budget.searching);
+    keep_most(&parsed.labels, &mut found.labels);
+    for (label, count) in found.labels {
+        let known = statements.entry(label).or_default();
+        *known = known.saturating_add(count);
     }
-    if named && begins {
+    if is_sql && (!parsed.is_sql || parsed.is_beyond) {
         add(statements, UNPARSED);
     }
-    for label in tokens::destructive(text, named && begins) {
-        add(statements, label);
+    if is_sql && found.is_ambiguous {
+        add(statements, AMBIGUOUS);
     }
 }
 
@@ -88,19 +105,17 @@ fn add(statements: &mut Statements, label: &'static str) {
     *count = count.saturating_add(1);
 }
 
-/// Labels of the statements, when some dialect reads the whole text.
-fn parsed(text: &str) -> Option<Vec<&'static str>> {
-    let dialects: [&dyn Dialect; 4] =
-        [&GenericDialect {}, &PostgreSqlDialect {}, &MySqlDialect {}, &MsSqlDialect {}];
-    dialects.into_iter().find_map(|dialect| {
-        let statements = Parser::new(dialect)
-            .with_recursion_limit(RECURSION_LIMIT)
-            .try_with_sql(text)
-            .and_then(|mut parser| parser.parse_statements())
-            .ok()?;
-        (!statements.is_empty()).then(|| statements.iter().flat_map(classify::labels).collect())
-    })
+/// The same text read in two ways: each label counts as often as in the way that has most of it.
+fn keep_most(labels: &Statements, most: &mut Statements) {
+    for (label, count) in labels {
+        let known = most.entry(label).or_default();
+        *known = (*known).max(*count);
+    }
 }
 
 #[cfg(test)]
 mod tests;
+
+#[cfg(test)]
+#[path = "tests/bounds.rs"]
+mod bounds_tests;

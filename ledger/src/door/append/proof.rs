@@ -14,8 +14,19 @@ use crate::sequencer::Stopped;
 const WATCH_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Waits for a checkpoint that covers the leaf, and proves that it does.
+///
+/// A recorder that knows a larger tree than was published here is told at once: waiting would bring it nothing.
 pub(super) async fn prove(doors: &Doors, watch: &Watch) -> Result<Watched, Status> {
     let mut published = doors.published.clone();
+    let here = published.borrow().checkpoint.size;
+    if watch.known_size > here.0 {
+        let message = format!(
+            "you have verified a checkpoint of {} entries, this ledger has published {here}: it was brought back from an \
+             older copy; bring back the newest",
+            watch.known_size
+        );
+        return Err(status::status(Code::FailedPrecondition, "ledger_lost_events", message));
+    }
     let covers = tokio::time::timeout(
         WATCH_TIMEOUT,
         published.wait_for(|published| published.checkpoint.size.0 > watch.leaf_index),
@@ -29,15 +40,15 @@ pub(super) async fn prove(doors: &Doors, watch: &Watch) -> Result<Watched, Statu
         }
     };
     let size = published.checkpoint.size;
-    if watch.known_size > size.0 {
-        let message =
-            format!("you know a checkpoint of size {}, this log has {size}", watch.known_size);
-        return Err(status::status(Code::FailedPrecondition, "behind_recorder", message));
-    }
     let tree = &doors.tree;
     let failed = |error: &dyn std::fmt::Display| {
-        tracing::error!(%error, "a proof could not be made");
-        status::status(Code::Internal, "store_failed", "the proof could not be made")
+        let leaf = watch.leaf_index;
+        tracing::error!(%error, leaf, %size, "a proof could not be made");
+        let message = format!(
+            "the ledger could not read its store to prove leaf {leaf} in the tree of {size} entries; its log says why, \
+             and `exhibit fsck` on the stopped ledger finds what is damaged"
+        );
+        status::status(Code::Internal, "store_failed", message)
     };
     let inclusion =
         prove_inclusion(LeafIndex(watch.leaf_index), size, tree).map_err(|error| failed(&error))?;

@@ -12,12 +12,18 @@ use proto::v1::subscribe_response::Item;
 use proto::v1::{Slot, SubscribeRequest};
 use tonic::Code;
 
-use super::{House, URL, eventually, machine};
+use super::issuer::Issuer;
+use super::{House, URL, disclosed, eventually, machine};
 use crate::door::tiles;
 
 const ROLES: [&str; 4] = ["auditor", "siem", "approver", "follower"];
 
-async fn subscribe(house: &House, token: Option<&str>, from_index: u64) -> Result<usize, Code> {
+/// How many entries come first.
+pub(super) async fn subscribe(
+    house: &House,
+    token: Option<&str>,
+    from_index: u64,
+) -> Result<usize, Code> {
     let mut request = tonic::Request::new(SubscribeRequest { from_index });
     let address: SocketAddr = "192.0.2.7:40000".parse().unwrap();
     request.extensions_mut().insert(ConnectInfo(address));
@@ -29,6 +35,13 @@ async fn subscribe(house: &House, token: Option<&str>, from_index: u64) -> Resul
         Item::Entries(entries) => Ok(entries.entries.len()),
         Item::Checkpoint(_) => Ok(0),
     }
+}
+
+async fn tile(house: &House, path: &str, token: &str) -> StatusCode {
+    let mut headers = HeaderMap::new();
+    headers.insert("authorization", format!("Bearer {token}").parse().unwrap());
+    let doors = State(house.doors());
+    tiles::tile(doors, Path(path.to_owned()), Extensions::new(), headers).await.status()
 }
 
 fn token(role: &str) -> String {
@@ -59,12 +72,9 @@ async fn a_stream_is_recorded_before_its_first_entry() {
     assert_eq!(accesses(&house), [one]);
     let leaves = house.leaves();
     let (_, openings) = leaves.last().unwrap();
-    let text = |slot: Slot| {
-        let opening = openings.iter().find(|opening| opening.slot == slot as i32).unwrap();
-        String::from_utf8_lossy(&opening.content).into_owned()
-    };
-    assert!(text(Slot::Principal).contains("\"auditor\""), "{}", text(Slot::Principal));
-    assert_eq!(text(Slot::Client), "{\"address\":\"192.0.2.7\"}");
+    let principal = disclosed(openings, Slot::Principal);
+    assert!(principal.contains("\"auditor\""), "{principal}");
+    assert_eq!(disclosed(openings, Slot::Client), "{\"address\":\"192.0.2.7\"}");
 
     assert_eq!(subscribe(&house, Some(&token("approver")), 0).await, Err(Code::PermissionDenied));
     assert_eq!(subscribe(&house, Some(&token("siem")), 4711).await, Err(Code::OutOfRange));
@@ -78,20 +88,28 @@ async fn a_stream_is_recorded_before_its_first_entry() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn whoever_is_not_known_is_recorded() {
-    let house = House::build(&ROLES).await;
-    let foreign = machine("auditor").token("http://elsewhere").unwrap();
-    assert_eq!(subscribe(&house, None, 0).await, Err(Code::Unauthenticated));
-    assert_eq!(subscribe(&house, Some(&foreign), 0).await, Err(Code::Unauthenticated));
-    let failed = |kind: &Kind| match kind {
-        Kind::AuthenticationFailed(failed) => {
-            Some((failed.server.clone(), failed.reason().as_str_name(), failed.http_status))
-        }
-        _ => None,
-    };
-    let failed: Vec<_> = house.kinds().iter().filter_map(failed).collect();
-    let at = |reason| ("ledger".to_owned(), reason, 401);
-    assert_eq!(failed, [at("REASON_MISSING"), at("REASON_WRONG_AUDIENCE")]);
+async fn what_an_issuer_says_makes_nobody_a_follower() {
+    let issuer = Issuer::start().await;
+    let house = House::build_with(&ROLES, |config| {
+        config.identity.issuers.push(issuer.config());
+    })
+    .await;
+    eventually("the start is published", || house.doors().published.borrow().checkpoint.size.0 > 1)
+        .await;
+    let lone = issuer.token("eve", &["follower"]);
+    assert_eq!(subscribe(&house, Some(&lone), 0).await, Err(Code::PermissionDenied));
+    assert_eq!(tile(&house, "entries/000.p/2", &lone).await, StatusCode::FORBIDDEN);
+    // With a reader's role she has what that role has, and is recorded.
+    let siem = issuer.token("ada", &["follower", "siem"]);
+    assert!(subscribe(&house, Some(&siem), 0).await.unwrap() > 0);
+    assert_eq!(
+        accesses(&house),
+        [
+            (Door::Subscribe, Outcome::Denied, String::new()),
+            (Door::Tiles, Outcome::Denied, String::new()),
+            (Door::Subscribe, Outcome::Allowed, "siem".to_owned()),
+        ]
+    );
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -99,12 +117,7 @@ async fn a_tile_of_entries_is_recorded_and_a_tile_of_hashes_is_not() {
     let house = House::build(&ROLES).await;
     eventually("the start is published", || house.doors().published.borrow().checkpoint.size.0 > 1)
         .await;
-    let get = async |path: &str, role: &str| {
-        let mut headers = HeaderMap::new();
-        headers.insert("authorization", format!("Bearer {}", token(role)).parse().unwrap());
-        let doors = State(house.doors());
-        tiles::tile(doors, Path(path.to_owned()), Extensions::new(), headers).await.status()
-    };
+    let get = async |path: &str, role: &str| tile(&house, path, &token(role)).await;
     assert_eq!(get("0/000.p/2", "auditor").await, StatusCode::OK);
     assert_eq!(get("entries/000.p/2", "follower").await, StatusCode::OK);
     assert!(accesses(&house).is_empty());

@@ -9,7 +9,8 @@
 //!
 //! Every event lists the profile `record_integrity` and carries its leaf hash in `attestation_list`; calls and
 //! authentications list `security_control` for action and disposition. `metadata.uid` is `<origin>#<index>`, the key to
-//! deduplicate by. `time` is the recorder's clock, `metadata.logged_time` the ledger's.
+//! deduplicate by. `time` is the recorder's clock, `metadata.logged_time` the ledger's; `count` is there when an event
+//! stands for several attempts.
 
 mod access;
 mod authentication;
@@ -22,7 +23,7 @@ use serde_json::{Map, Value, json};
 use tlog::Checkpoint;
 
 use crate::rows::columns::Row;
-use crate::rows::values::name_of;
+use crate::rows::values::{attempts, name_of};
 use party::{Known, recorder_id};
 
 /// The version that `metadata.version` pins.
@@ -106,6 +107,9 @@ fn common(event: &mut Map<String, Value>, checkpoint: &Checkpoint, row: &Row) {
     }
     event.insert("metadata".to_owned(), metadata);
     event.insert("time".to_owned(), (entry.occurred_at_ns / 1_000_000).into());
+    if let Some(count) = entry.kind.as_ref().and_then(attempts).filter(|count| *count > 1) {
+        event.insert("count".to_owned(), count.into());
+    }
     let fingerprint = json!({"algorithm": "SHA-256", "algorithm_id": 3, "encoding": "Hex",
         "encoding_id": 1, "value": format!("{:?}", row.hash)});
     let attestation = json!({"uid": uid, "authority_uid": origin, "chain_uid": origin, "fingerprint": fingerprint});

@@ -152,6 +152,7 @@ async fn answers(client: &mut Mcp) -> Result<()> {
     let stream = call("stream").await?;
     ensure!(stream.body.contains("id: 7\n") && stream.body.contains("retry: 5\n"), "{stream:?}");
     ensure!(stream.body.contains("\"done\"") && stream.body.contains("withheld"), "{stream:?}");
+    ensure!(!stream.body.contains("retry: 6"), "what has no data is not recorded: {stream:?}");
     for answer in [text, other, headers, stream] {
         let told = format!("{answer:?}");
         ensure!(!told.contains(&mail()) && !told.contains(NAMED), "{told}");

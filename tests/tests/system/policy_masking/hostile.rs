@@ -102,8 +102,10 @@ fn answer(body: &str) -> Result<(&'static str, String, String)> {
             (JSON, headers, done)
         }
         Some("stream") => {
+            let soon = r#"{"jsonrpc":"2.0","method":"notifications/message","params":{"level":"info","data":"soon"}}"#;
             let events = format!(
-                ": {mail}\n\nevent: message\nid: 7\ndata: {done}\nnote: {mail}\n: {mail}\n\nevent: {mail}\nid: {mail}\nretry: 5\n\n"
+                ": {mail}\n\nevent: {mail}\nid: {mail}\nretry: 5\ndata: {soon}\n\n\
+                 event: message\nid: 7\ndata: {done}\nnote: {mail}\n: {mail}\n\nevent: {mail}\nretry: 6\n\n"
             );
             ("text/event-stream", String::new(), events)
         }

@@ -1,0 +1,66 @@
+//! Folders that are still there after a power cut.
+
+use std::fs::{self, File};
+use std::io;
+use std::path::Path;
+
+/// Creates a folder and what is missing above it, each entered durably in the folder that holds it.
+///
+/// # Errors
+/// The operating system's.
+pub(crate) fn create(folder: &Path) -> io::Result<()> {
+    if folder.is_dir() {
+        return Ok(());
+    }
+    let above = above(folder);
+    create(above)?;
+    match fs::create_dir(folder) {
+        Err(error) if error.kind() != io::ErrorKind::AlreadyExists || !folder.is_dir() => {
+            return Err(error);
+        }
+        _ => {}
+    }
+    sync(above)
+}
+
+/// Makes what was entered in a folder, or renamed there, durable.
+///
+/// # Errors
+/// The operating system's.
+pub(crate) fn sync(folder: &Path) -> io::Result<()> {
+    File::open(folder)?.sync_all()
+}
+
+/// The folder that holds `path`.
+pub(crate) fn above(path: &Path) -> &Path {
+    match path.parent() {
+        Some(above) if !above.as_os_str().is_empty() => above,
+        // The root is its own; a bare name lies in the working folder.
+        Some(_) => Path::new("."),
+        None => path,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_missing_above_is_created_too() {
+        let scratch = tempfile::tempdir().unwrap();
+        let deep = scratch.path().join("a/b/c");
+        create(&deep).unwrap();
+        create(&deep).unwrap();
+        assert!(deep.is_dir());
+        fs::write(scratch.path().join("file"), "").unwrap();
+        assert!(create(&scratch.path().join("file")).is_err());
+        assert!(create(&scratch.path().join("file/below")).is_err());
+    }
+
+    #[test]
+    fn every_path_has_a_folder_above() {
+        assert_eq!(above(Path::new("data/ledger")), Path::new("data"));
+        assert_eq!(above(Path::new("ledger")), Path::new("."));
+        assert_eq!(above(Path::new("/")), Path::new("/"));
+    }
+}
