@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use axum::Router;
 use bytes::Bytes;
@@ -11,7 +11,6 @@ use identity::Verifier;
 use proto::kind::Kind;
 use proto::v1::{MediaType, PolicyActivated, Slot};
 use recorder::{Draft, RecordError, Recorder, RecorderConfig};
-use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -196,7 +195,7 @@ impl Gateway {
             cut_off.cancel();
             drained = tokio::time::timeout(CUT_OFF_WAIT, exchanges.wait()).await.is_ok();
         }
-        write_down(log, &knocks.end()).await;
+        write_down(log, knocks, knocks.end()).await;
         stop(log.recorder(), drained).await;
     }
 }
@@ -220,16 +219,20 @@ impl Shared {
 /// Records what was counted of unknown callers whenever its window has ended, until the gateway stops.
 async fn record_counted(shared: Arc<Shared>) {
     while shared.stopping.run_until_cancelled(tokio::time::sleep(knocks::PAUSE)).await.is_some() {
-        write_down(&shared.log, &shared.knocks.ended(Instant::now())).await;
+        let ended = shared.knocks.ended(Instant::now());
+        write_down(&shared.log, &shared.knocks, ended).await;
     }
 }
 
-async fn write_down(log: &Log, counts: &[Count]) {
+/// Records counts; what cannot be recorded now is counted on.
+async fn write_down(log: &Log, knocks: &Knocks, counts: Vec<Count>) {
     if counts.is_empty() {
         return;
     }
-    if let Err(unrecorded) = log.record(counts.iter().map(Count::draft).collect(), ()).await {
+    if let Err(unrecorded) = log.record(counts.iter().map(knocks::draft).collect(), ()).await {
         tracing::warn!(error = %unrecorded, "counted refusals are not recorded yet");
+        let now = Instant::now();
+        counts.into_iter().for_each(|count| knocks.keep(count, now));
     }
 }
 

@@ -21,6 +21,7 @@ mod error;
 mod foreign;
 mod jwk;
 mod jwks;
+pub mod knocks;
 mod machine;
 mod principal;
 mod resource_metadata;

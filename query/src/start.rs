@@ -3,9 +3,11 @@
 use std::fs::{self, File, TryLockError};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Instant;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+use identity::knocks::Knocks;
 use identity::{MachineKey, Verifier};
 use recorder::{Recorder, RecorderConfig};
 use tlog::{SigningKey, VerifyingKey};
@@ -18,7 +20,6 @@ use crate::archive::Archive;
 use crate::config::QueryConfig;
 use crate::door::access::{Accessed, Visitor};
 use crate::door::error::DoorError;
-use crate::door::knocks::{self, Knocks};
 use crate::door::{Doors, Inner};
 use crate::engine::running::Engine;
 use crate::exported::Exported;
@@ -246,7 +247,7 @@ async fn keep_house(doors: Doors, cancel: CancellationToken) {
     // A record that is begun is not broken off.
     while cancel.run_until_cancelled(due.tick()).await.is_some() {
         doors.deliveries.flush(doors.journal.as_ref(), false).await;
-        doors.record_knocks(doors.knocks.ended(knocks::WINDOW)).await;
+        doors.record_knocks(doors.knocks.ended(Instant::now())).await;
     }
 }
 

@@ -1,16 +1,18 @@
 //! Refusing: recorded, then told.
 
+use std::time::Instant;
+
 use axum::http::header::{RETRY_AFTER, WWW_AUTHENTICATE};
 use axum::http::{HeaderName, HeaderValue, StatusCode};
+use identity::knocks::Recorded;
 use proto::ids::Id;
 use proto::kind::Kind;
 use proto::v1;
 use proto::v1::authentication_failed::Reason;
-use tokio::time::Instant;
 
 use super::Exchange;
 use crate::error::{self, Told};
-use crate::knocks::{Recorded, Refused, Why};
+use crate::knocks::{Refused, Why};
 use crate::record::Unrecorded;
 
 /// Seconds after which a caller may try again when the record is away.

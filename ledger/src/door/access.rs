@@ -9,6 +9,7 @@ use std::time::Instant;
 use axum::extract::ConnectInfo;
 use axum::http::Extensions;
 use bytes::Bytes;
+use identity::knocks::{Count, Recorded};
 use identity::{AuthError, BearerToken, Principal};
 use proto::Role;
 use proto::kind::Kind;
@@ -18,7 +19,6 @@ use proto::v1::{AuthenticationFailed, EvidenceAccessed, Slot};
 use serde::Serialize;
 use tonic::{Code, Status};
 
-use super::knocks::{Count, Recorded};
 use super::{Doors, status};
 use crate::own::Content;
 use crate::sequencer::Stopped;
@@ -110,9 +110,10 @@ impl Doors {
     /// [`Stopped`]: the counts are lost, as everything is that comes after.
     pub(crate) async fn record_counted(&self, is_last: bool) -> Result<(), Stopped> {
         let _writing = self.knocks.writing.lock().await;
-        let counts = if is_last { self.knocks.end() } else { self.knocks.ended(Instant::now()) };
-        for Count { address, reason, http_status, count } in counts {
-            let client = json(&Client { address }).map_err(|_| Stopped)?;
+        let lately = &self.knocks.lately;
+        let counts = if is_last { lately.end() } else { lately.ended(Instant::now()) };
+        for Count { source, kind: (reason, http_status), count } in counts {
+            let client = json(&Client { address: source }).map_err(|_| Stopped)?;
             let kind = failed(reason, http_status, count);
             self.own.record(kind, vec![(Slot::Client, client)]).await?;
         }
@@ -122,7 +123,8 @@ impl Doors {
     async fn unknown(&self, error: &AuthError, client: &Client) -> Result<Status, Status> {
         let reason = proto::names::authentication_failure(error.code());
         let http_status = error.http_status();
-        let recorded = self.knocks.knock(client.address, reason, http_status, Instant::now());
+        let lately = &self.knocks.lately;
+        let recorded = lately.knock(client.address, (reason, http_status), Instant::now());
         if recorded == Recorded::InFull {
             self.write_down(failed(reason, http_status, 0), None, client).await?;
         }

@@ -1,21 +1,23 @@
 //! Who is at the door, in which role, and the record of it.
 
 use std::net::{IpAddr, SocketAddr};
+use std::time::Instant;
 
 use axum::extract::ConnectInfo;
 use bytes::Bytes;
 use http::header::{AUTHORIZATION, USER_AGENT};
 use http::request::Parts;
+use identity::knocks::{Count, Recorded};
 use identity::{AuthError, BearerToken, Principal};
 use proto::Role;
 use proto::kind::Kind;
+use proto::v1::authentication_failed::Reason;
 use proto::v1::evidence_accessed::{Door, Result as Outcome};
 use proto::v1::{AuthenticationFailed, EvidenceAccessed, MediaType, Slot};
 use serde_json::json;
 
 use super::Doors;
 use super::error::DoorError;
-use super::knocks::{Counted, Failure};
 use crate::journal::{Access, Unrecorded};
 use crate::masking::Masking;
 
@@ -88,6 +90,13 @@ impl Visitor {
     }
 }
 
+/// What a caller was told who is not known.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(crate) struct Failure {
+    pub(crate) reason: Reason,
+    pub(crate) http_status: u16,
+}
+
 impl Doors {
     /// Knows the caller by its bearer token, or records that it did not.
     pub(crate) async fn admit(&self, request: &Parts) -> Result<Visitor, DoorError> {
@@ -123,21 +132,25 @@ impl Doors {
     ) -> Result<(), Unrecorded> {
         let reason = proto::names::authentication_failure(error.code());
         let failure = Failure { reason, http_status: error.http_status() };
-        if self.knocks.is_in_full(address(request), failure) {
+        let recorded = self.knocks.knock(address(request), failure, Instant::now());
+        if recorded == Recorded::InFull {
             self.journal.record(knock(failure, 0, client)).await?;
         }
         Ok(())
     }
 
     /// Records what knocks were counted in windows that have ended. What it takes is lost when it is dropped midway.
-    pub(crate) async fn record_knocks(&self, counted: Vec<Counted>) {
-        let mut counted = counted.into_iter();
-        while let Some(Counted { source, failure, count }) = counted.next() {
-            let client = json_bytes(&json!({"address": source, "user_agent": null}));
-            if let Err(error) = self.journal.record(knock(failure, count, client)).await {
+    pub(crate) async fn record_knocks(&self, counts: Vec<Count<Failure>>) {
+        let mut counts = counts.into_iter();
+        while let Some(counted) = counts.next() {
+            let client = json_bytes(&json!({"address": counted.source, "user_agent": null}));
+            let knock = knock(counted.kind, counted.count, client);
+            if let Err(error) = self.journal.record(knock).await {
                 tracing::warn!(%error, "counted knocks are not recorded yet");
-                self.knocks.keep(&Counted { source, failure, count });
-                counted.by_ref().for_each(|counted| self.knocks.keep(&counted));
+                let now = Instant::now();
+                std::iter::once(counted)
+                    .chain(counts.by_ref())
+                    .for_each(|counted| self.knocks.keep(counted, now));
             }
         }
     }

@@ -4,7 +4,6 @@ pub(crate) mod access;
 pub(crate) mod body;
 pub(crate) mod error;
 pub(crate) mod health;
-pub(crate) mod knocks;
 pub(crate) mod render;
 pub(crate) mod sql;
 
@@ -13,6 +12,7 @@ use std::sync::Arc;
 use axum::Router;
 use axum::routing::{get, post};
 use identity::Verifier;
+use identity::knocks::Knocks;
 
 use crate::archive::Archive;
 use crate::engine::running::Engine;
@@ -23,7 +23,6 @@ use crate::follower::stream::Following;
 use crate::journal::Journal;
 use crate::masking::Masking;
 use error::DoorError;
-use knocks::Knocks;
 
 /// What the doors share. Cheap to clone.
 #[derive(Clone)]
@@ -42,7 +41,7 @@ pub(crate) struct Inner {
     /// Of feed requests that wait or stream.
     pub(crate) places: Places,
     /// Of callers who were not known.
-    pub(crate) knocks: Knocks,
+    pub(crate) knocks: Knocks<access::Failure>,
 }
 
 impl Doors {

@@ -9,6 +9,7 @@ use axum::http::{Request, Response};
 use bytes::Bytes;
 use futures_util::future::BoxFuture;
 use http_body_util::BodyExt;
+use identity::knocks::Knocks;
 use identity::{IdentityConfig, MachineConfig, MachineKey, Verifier};
 use proto::canonical::encode_event;
 use proto::disclosure::disclose;
@@ -23,7 +24,6 @@ use tlog::{Checkpoint, CompactRange, Hash, SigningKey, TreeSize};
 use tower::ServiceExt;
 
 use crate::config::Limits;
-use crate::door::knocks::Knocks;
 use crate::door::{Doors, Inner};
 use crate::engine::running::Engine;
 use crate::feed::deliveries::Deliveries;

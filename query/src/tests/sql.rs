@@ -493,7 +493,7 @@ fn stopped(node: Node) -> Node {
         public_url: URL.into(),
         deliveries: Deliveries::new(Duration::from_secs(300)),
         places: node.doors.places.clone(),
-        knocks: crate::door::knocks::Knocks::default(),
+        knocks: identity::knocks::Knocks::default(),
     });
     Node { doors, ..node }
 }

@@ -1,5 +1,6 @@
 //! Callers without a good token: recorded, and not able to fill the log.
 
+use identity::knocks::IN_FULL;
 use proto::kind::Kind;
 use proto::v1::{Opening, Slot};
 use tonic::Code;
@@ -46,10 +47,13 @@ async fn a_flood_is_counted_and_every_attempt_is_in_the_record() {
             _ => None,
         })
         .collect();
-    let (alone, counted) = failed.split_at(5);
+    let (alone, counted) = failed.split_at(IN_FULL as usize);
     assert!(alone.iter().all(|(count, reason, _)| (*count, *reason) == (0, "REASON_MISSING")));
     let counts: Vec<_> = counted.iter().map(|(count, reason, _)| (*count, *reason)).collect();
-    assert_eq!(counts, [(95, "REASON_MISSING"), (7, "REASON_WRONG_AUDIENCE")]);
+    assert_eq!(
+        counts,
+        [(100 - u64::from(IN_FULL), "REASON_MISSING"), (7, "REASON_WRONG_AUDIENCE")]
+    );
     for (_, _, openings) in &failed {
         assert_eq!(disclosed(openings, Slot::Client), "{\"address\":\"192.0.2.7\"}");
     }
