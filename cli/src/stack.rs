@@ -91,9 +91,7 @@ impl Stack {
         }
         if let Some(config) = config.gateway {
             let listener = listen("gateway", listeners.gateway, config.listen).await?;
-            let gateway = Gateway::start(config)
-                .await
-                .map_err(|error| start_failure("gateway_start", error.is_retryable(), error))?;
+            let gateway = Gateway::start(config).await.map_err(gateway_failure)?;
             let router = serve::with_metrics(gateway.router(), metrics);
             self.gateway = Some(serve_on(listener, router, gateway));
         }
@@ -188,6 +186,20 @@ fn ledger_failure(error: ledger::StartError) -> Failure {
         ledger::StartError::Contradicts { .. } => Failure::failed("store_contradicts", error),
         ledger::StartError::NoCheckpoint { .. } => Failure::failed("checkpoint_missing", error),
         _ => Failure::failed("ledger_start", error),
+    }
+}
+
+/// A log that is not what this gateway verified is evidence that failed, not a mistake in how it is run. (A query
+/// node starts then, and says so at its doors.)
+fn gateway_failure(error: gateway::StartError) -> Failure {
+    let source = match &error {
+        gateway::StartError::Recorder(recorder::StartError::Record { source, .. })
+        | gateway::StartError::Policy(source) => Some(source),
+        _ => None,
+    };
+    match source {
+        Some(source) if source.is_contradiction() => Failure::failed(source.code(), &error),
+        _ => start_failure("gateway_start", error.is_retryable(), error),
     }
 }
 

@@ -23,7 +23,7 @@ pub use decision::{
 };
 pub use detect::{DEFAULT_DETECTORS, Detector};
 pub use json::{Document, JsonError, JsonErrorKind, Node};
-pub use mask::{MaskError, Masked, MaskedText};
+pub use mask::{MaskError, Masked, MaskedText, RULES};
 pub use snapshot::{
     DEFAULT_SCHEMA, ENGINE, MaskingConfig, Mistake, NamedText, Server, Snapshot, SnapshotError,
     SnapshotSource,

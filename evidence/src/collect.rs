@@ -2,6 +2,7 @@
 
 mod around;
 mod disclosed;
+mod later;
 
 use std::collections::BTreeMap;
 use std::ops::Range;
@@ -23,8 +24,11 @@ use crate::source::{Source, SourceError};
 
 /// Leaves read at a time: at most 64 MiB.
 const CHUNK: u64 = 1024;
-/// Largest material, in bytes; a package is made and read in memory.
-const MAX_MATERIAL_BYTES: usize = 1 << 30;
+/// Most bytes of leaves in the range and of what is disclosed of them; a package is made and read in memory.
+const MAX_POPULATION_BYTES: usize = 1 << 30;
+/// The same of leaves from outside the range. It is apart, and callers can fill only a part of it (`later`): what
+/// happens after a period does not make it too large.
+const MAX_CONTEXT_BYTES: usize = 512 << 20;
 
 /// Why material cannot be collected.
 #[derive(Debug, thiserror::Error)]
@@ -53,9 +57,14 @@ pub enum CollectError {
     },
     /// Too much for one package.
     #[error(
-        "the period has more than {MAX_MATERIAL_BYTES} bytes of evidence: export it in shorter periods"
+        "{what} come to more than {limit_bytes} bytes of evidence: export the period in shorter ones"
     )]
-    TooLarge,
+    TooLarge {
+        /// Leaves from where.
+        what: &'static str,
+        /// Bytes that are accepted.
+        limit_bytes: usize,
+    },
 }
 
 /// Collects everything that a package of `range` is a function of. `kept` are older checkpoints that the requester knows,
@@ -71,14 +80,18 @@ pub(crate) async fn collect(
     mut parameters: Parameters,
 ) -> Result<Material, CollectError> {
     let (population, openings) = read_population(source, role, range.clone()).await?;
-    let (context, custody_omitted) = around(source, &population, &range).await?;
+    let (context, custody_omitted) = around(source, role, &population, &range).await?;
     parameters.custody_omitted = custody_omitted;
     let erased = erasures(population.values().chain(context.values()));
 
     let disclosures = rows(&population, openings, role, &erased)?;
+    let mut left = Budget::of(CONTEXT, MAX_CONTEXT_BYTES);
     let mut context_openings = Vec::new();
-    for index in context.keys() {
-        context_openings.extend(source.openings(role, *index..index + 1).await?);
+    for (index, read) in &context {
+        left.take(read.bytes.len())?;
+        let openings = source.openings(role, *index..index + 1).await?;
+        left.take_openings(&openings)?;
+        context_openings.extend(openings);
     }
     let context_disclosures = rows(&context, context_openings, role, &erased)?;
     Ok(Material {
@@ -98,7 +111,35 @@ pub(crate) async fn collect(
     })
 }
 
+const POPULATION: &str = "the leaves of the period";
+const CONTEXT: &str = "the leaves from outside the period that its checks need";
+
+/// What may still be read.
+struct Budget {
+    what: &'static str,
+    limit_bytes: usize,
+    left_bytes: usize,
+}
+
+impl Budget {
+    fn of(what: &'static str, limit_bytes: usize) -> Self {
+        Self { what, limit_bytes, left_bytes: limit_bytes }
+    }
+
+    fn take(&mut self, bytes: usize) -> Result<(), CollectError> {
+        let Self { what, limit_bytes, .. } = *self;
+        let left = self.left_bytes.checked_sub(bytes);
+        self.left_bytes = left.ok_or(CollectError::TooLarge { what, limit_bytes })?;
+        Ok(())
+    }
+
+    fn take_openings(&mut self, openings: &[(u64, Opening)]) -> Result<(), CollectError> {
+        openings.iter().try_for_each(|(_, opening)| self.take(opening.content.len()))
+    }
+}
+
 /// A leaf as it was read.
+#[derive(Clone)]
 struct Read {
     bytes: Bytes,
     leaf: Leaf,
@@ -135,19 +176,16 @@ async fn read_population(
     range: Range<u64>,
 ) -> Result<(Leaves, Vec<(u64, Opening)>), CollectError> {
     let (mut leaves, mut openings) = (Leaves::new(), Vec::new());
-    let mut size_bytes = 0;
+    let mut left = Budget::of(POPULATION, MAX_POPULATION_BYTES);
     for chunk in chunks(range) {
         for (index, bytes) in chunk.clone().zip(source.leaves(chunk.clone()).await?) {
-            size_bytes += bytes.len();
+            left.take(bytes.len())?;
             leaves.insert(index, Read::decode(index, bytes)?);
         }
         // Fewer at a time: a disclosure has up to 16 MiB.
         for part in (chunk.start..chunk.end).step_by(16) {
             let read = source.openings(role, part..chunk.end.min(part + 16)).await?;
-            size_bytes += read.iter().map(|(_, opening)| opening.content.len()).sum::<usize>();
-            if size_bytes > MAX_MATERIAL_BYTES {
-                return Err(CollectError::TooLarge);
-            }
+            left.take_openings(&read)?;
             openings.extend(read);
         }
     }
@@ -197,4 +235,19 @@ fn cosigned_around(source: &impl Source, range: &Range<u64>) -> Vec<(Checkpoint,
 fn chunks(range: Range<u64>) -> impl Iterator<Item = Range<u64>> {
     let end = range.end;
     (range.start..end).step_by(CHUNK as usize).map(move |start| start..end.min(start + CHUNK))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_read_is_counted_to_the_byte() {
+        let opening = |len| Opening { content: vec![0; len].into(), ..Opening::default() };
+        let mut left = Budget::of(CONTEXT, 10);
+        left.take(3).unwrap();
+        left.take_openings(&[(0, opening(3)), (0, opening(4))]).unwrap();
+        let error = left.take_openings(&[(1, opening(1))]).unwrap_err();
+        assert!(error.to_string().contains("outside the period"), "{error}");
+    }
 }

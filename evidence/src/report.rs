@@ -6,7 +6,7 @@ use maud::{DOCTYPE, Markup, PreEscaped, html};
 use verifier::{DisclosureRow, Material, Status};
 
 use crate::criteria::{Criterion, Mapping};
-use crate::derive::{Coverage, Lists};
+use crate::derive::{Count, Coverage, Lists};
 use crate::words::{counted, period};
 
 /// What the page is about.
@@ -96,13 +96,13 @@ fn summary(facts: &Facts<'_>) -> Markup {
                         @let (exceptions, population) = counts(facts, id);
                         tr {
                             td { (criterion.id) " " (criterion.title) }
-                            @if population == 0 {
+                            @if population.rows == 0 {
                                 td { (criterion.population.what) }
                                 td colspan="2" { "not evidenced" }
                             } @else {
                                 td { (criterion.population.what) }
-                                td.number { (exceptions) }
-                                td.number { (population) }
+                                td.number { (number(exceptions)) }
+                                td.number { (number(population)) }
                             }
                         }
                     }
@@ -162,7 +162,7 @@ fn completeness(facts: &Facts<'_>) -> Markup {
                     (link("custody/log.ndjson")) "): all that the range holds, and later ones up to the checkpoint, of which \
                      the package does not show that they are all"
                     @if parameters.custody_omitted > 0 {
-                        "; the exporter says that it left out " (parameters.custody_omitted) " for their number"
+                        "; the exporter says that it left out " (parameters.custody_omitted) " for their number or size"
                     }
                 } }
             }
@@ -184,19 +184,23 @@ fn section(facts: &Facts<'_>, criterion: &Criterion) -> Markup {
         section {
             h3 { (criterion.id) " " (criterion.title) }
             p { (criterion.statement) }
-            @if population == 0 {
+            @if population.rows == 0 {
                 p.result { "Not evidenced: the period has no " (criterion.population.what) "." }
             } @else {
                 p.result {
-                    (counted(exceptions, "exception", "exceptions")) " of " (population) " ("
+                    (counted(exceptions.rows, "exception", "exceptions")) " of " (population.rows) " ("
                     (criterion.population.what) ")"
+                }
+                @if population.attempts != population.rows || exceptions.attempts != exceptions.rows {
+                    p { "Rows can stand for several attempts, as their column attempts says: the exceptions stand for "
+                        (exceptions.attempts) " of " (population.attempts) "." }
                 }
                 p { "Counted as an exception: " (criterion.exceptions.condition) "." }
             }
             @if let Some(table) = table.filter(|table| !table.rows.is_empty()) { (excerpt::table(criterion, table)) }
             p.small {
                 "Lists: " (lists(facts, &criterion.id)) ". Queries: " (link("ipe/queries.sql")) ". "
-                (sample(criterion.sample_size, population))
+                (sample(criterion.sample_size, population.rows))
             }
             ul.small { @for line in &criterion.completeness { li { (line) } } }
             p.small { "Also asked for by: " (criterion.also.join("; ")) "." }
@@ -216,10 +220,10 @@ fn link(path: &str) -> Markup {
     html! { a href=(path) { (path) } }
 }
 
-fn sample(size: usize, population: usize) -> String {
+fn sample(size: usize, population: u64) -> String {
     match population {
         0 => "There is nothing to draw a sample from.".to_owned(),
-        _ if population <= size => format!(
+        _ if population <= size as u64 => format!(
             "Usual sample: {}; the population has {population}, so all of them.",
             counted(size, "row", "rows")
         ),
@@ -257,9 +261,18 @@ fn limits() -> Markup {
 }
 
 /// Exceptions and population of a criterion.
-fn counts(facts: &Facts<'_>, id: &str) -> (usize, usize) {
-    let count = |name| facts.lists.count(id, name).unwrap_or(0);
-    (count("exceptions"), count("population"))
+fn counts(facts: &Facts<'_>, id: &str) -> (Count, Count) {
+    (facts.lists.count(id, "exceptions"), facts.lists.count(id, "population"))
+}
+
+/// Rows, and the attempts that they stand for when these are more.
+fn number(count: Count) -> String {
+    match count {
+        Count { rows, attempts } if rows == attempts => rows.to_string(),
+        Count { rows, attempts } => {
+            format!("{rows} ({})", counted(attempts, "attempt", "attempts"))
+        }
+    }
 }
 
 const STYLE: &str = "

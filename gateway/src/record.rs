@@ -50,7 +50,10 @@ impl Unrecorded {
 
     /// It may become durable yet.
     pub(crate) fn may_come(&self) -> bool {
-        !matches!(self, Unrecorded::Refused(_))
+        match self {
+            Unrecorded::Refused(error) => error.may_come(),
+            Unrecorded::Late { .. } | Unrecorded::Broken => true,
+        }
     }
 }
 
@@ -114,6 +117,16 @@ impl Log {
         let deadline = Instant::now() + self.wait;
         let mut attempt = self.start(persist(self.recorder.clone(), drafts), hold);
         self.outcome(&mut attempt, deadline).await
+    }
+
+    /// Records counts of what has happened. A ledger that is away leaves them to the caller; what was sent is tried
+    /// until it is durable.
+    ///
+    /// # Errors
+    /// [`Unrecorded`].
+    pub(crate) async fn record_counts(&self, drafts: Vec<Draft>) -> Result<(), Unrecorded> {
+        self.ready(Instant::now() + self.wait).await?;
+        self.record(drafts, ()).await
     }
 
     /// Waits until the recorder would take an event. So a ledger that is away leaves nothing behind in queues.

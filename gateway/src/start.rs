@@ -224,15 +224,18 @@ async fn record_counted(shared: Arc<Shared>) {
     }
 }
 
-/// Records counts; what cannot be recorded now is counted on.
+/// Records counts. What is certainly not recorded is counted on; what may become durable yet is not, lest it be
+/// recorded twice.
 async fn write_down(log: &Log, knocks: &Knocks, counts: Vec<Count>) {
     if counts.is_empty() {
         return;
     }
-    if let Err(unrecorded) = log.record(counts.iter().map(knocks::draft).collect(), ()).await {
+    if let Err(unrecorded) = log.record_counts(counts.iter().map(knocks::draft).collect()).await {
         tracing::warn!(error = %unrecorded, "counted refusals are not recorded yet");
-        let now = Instant::now();
-        counts.into_iter().for_each(|count| knocks.keep(count, now));
+        if !unrecorded.may_come() {
+            let now = Instant::now();
+            counts.into_iter().for_each(|count| knocks.keep(count, now));
+        }
     }
 }
 

@@ -1,8 +1,8 @@
 //! Callers that nobody knows, who must not fill a log: of one address the first few refusals within a window are recorded
 //! one by one, the rest are counted and recorded as one event of each kind when the window ends.
 //!
-//! Every refusal is in the record: alone, or in a count. A process that is killed loses the counts of the windows that
-//! were open.
+//! Every refusal is in the record, alone or in a count, or its caller was told that it could not be recorded. A process
+//! that is killed loses the counts of the windows that were open.
 
 use std::collections::HashMap;
 use std::hash::Hash;
@@ -68,12 +68,8 @@ impl<K: Clone + Ord + Hash> Knocks<K> {
         if open.is_closed {
             return Recorded::InFull;
         }
-        let windows = &mut open.windows;
-        let mut source = address.map(network);
-        if !windows.contains_key(&source) && windows.len() >= MAX_SOURCES {
-            source = None;
-        }
-        let window = windows.entry(source).or_insert_with(|| Window::since(now));
+        let source = open.told_apart(address.map(network));
+        let window = open.windows.entry(source).or_insert_with(|| Window::since(now));
         if window.in_full < IN_FULL {
             window.in_full += 1;
             return Recorded::InFull;
@@ -98,7 +94,8 @@ impl<K: Clone + Ord + Hash> Knocks<K> {
     /// Takes back a count that could not be recorded: it is counted on in a window that begins now.
     pub fn keep(&self, count: Count<K>, now: Instant) {
         let mut open = self.open();
-        let window = open.windows.entry(count.source);
+        let source = open.told_apart(count.source);
+        let window = open.windows.entry(source);
         let window = window.or_insert_with(|| Window { in_full: IN_FULL, ..Window::since(now) });
         *window.counted.entry(count.kind).or_default() += count.count;
     }
@@ -106,6 +103,14 @@ impl<K: Clone + Ord + Hash> Knocks<K> {
     fn open(&self) -> MutexGuard<'_, Open<K>> {
         // No step between two changes can panic.
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl<K> Open<K> {
+    /// The source itself, or `None` when as many as can be are told apart already.
+    fn told_apart(&self, source: Option<IpAddr>) -> Option<IpAddr> {
+        let known = self.windows.contains_key(&source) || self.windows.len() < MAX_SOURCES;
+        source.filter(|_| known)
     }
 }
 
@@ -172,6 +177,21 @@ mod tests {
         knocks.keep(count("missing", 7), start);
         assert_eq!(knocks.knock(address(1), "missing", start), Recorded::Counted);
         assert_eq!(knocks.ended(start + WINDOW), [count("missing", 8)]);
+    }
+
+    #[test]
+    fn what_is_kept_stays_within_the_bound() {
+        let (knocks, start) = (Knocks::default(), Instant::now());
+        for host in 0..1_000_u32 {
+            let source = Some(Ipv4Addr::from(host).into());
+            knocks.keep(Count { source, kind: "missing", count: 1 }, start);
+        }
+        let ended = knocks.ended(start + WINDOW);
+        assert_eq!(ended.len(), MAX_SOURCES + 1);
+        assert_eq!(
+            ended[0],
+            Count { source: None, kind: "missing", count: 1_000 - MAX_SOURCES as u64 }
+        );
     }
 
     #[test]

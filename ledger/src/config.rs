@@ -9,6 +9,7 @@ use tlog::{SigningKey, VerifyingKey};
 
 use crate::folder;
 use crate::publish::default_file;
+use crate::registry::{self, MAX_MARK_BYTES};
 
 /// Table `[ledger]` of the configuration.
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
@@ -103,6 +104,14 @@ impl LedgerConfig {
                 note(format!("recorders: {:?} is the ledger's own recorder", own.name()));
             }
             recorders.push(own.verifying_key());
+        }
+        let mark = registry::largest_mark(&recorders);
+        if mark > MAX_MARK_BYTES {
+            note(format!(
+                "recorders: {} recorders take {mark} bytes in a mark of them all, and at most {MAX_MARK_BYTES} can be \
+                 recorded; use fewer, or shorter names, or a second ledger",
+                recorders.len()
+            ));
         }
         if let Some(file) = &self.checkpoint_file
             && !folder::above(file).is_dir()

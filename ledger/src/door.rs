@@ -4,6 +4,7 @@ mod access;
 mod append;
 mod knocks;
 mod status;
+mod strangers;
 mod subscribe;
 #[cfg(test)]
 mod tests;
@@ -24,6 +25,7 @@ use tokio::sync::watch;
 use tonic::{Request, Response, Status, Streaming};
 
 pub(crate) use self::knocks::Knocks;
+use self::strangers::Stranger;
 use crate::health::Health;
 use crate::own::OwnRecorder;
 use crate::publish::Published;
@@ -32,7 +34,8 @@ use crate::sequencer::Sequencer;
 use crate::store::Store;
 use crate::tree::TreeReader;
 
-/// Largest gRPC message: two of the largest disclosures (a message and the decision over it) and their leaf.
+/// Largest gRPC message of a known caller: two of the largest disclosures (a message and the decision over it) and
+/// their leaf.
 const MAX_GRPC_BYTES: usize = 40 << 20;
 
 /// What the doors need; cheap to clone.
@@ -58,7 +61,7 @@ impl Doors {
             .max_decoding_message_size(MAX_GRPC_BYTES)
             .max_encoding_message_size(MAX_GRPC_BYTES);
         let grpc = tonic::service::Routes::new(service).prepare().into_axum_router();
-        grpc.merge(tiles::router(self)).fallback(unknown)
+        strangers::bound(grpc).merge(tiles::router(self)).fallback(unknown)
     }
 }
 
@@ -82,9 +85,10 @@ impl LedgerService for Doors {
 
     async fn append(
         &self,
-        request: Request<Streaming<AppendRequest>>,
+        mut request: Request<Streaming<AppendRequest>>,
     ) -> Result<Response<Self::AppendStream>, Status> {
-        Ok(Response::new(append::open(self.clone(), request.into_inner())))
+        let caller = request.extensions_mut().remove::<Stranger>().unwrap_or_default();
+        Ok(Response::new(append::open(self.clone(), caller, request.into_inner())))
     }
 
     async fn subscribe(

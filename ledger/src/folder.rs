@@ -4,15 +4,20 @@ use std::fs::{self, File};
 use std::io;
 use std::path::Path;
 
-/// Creates a folder and what is missing above it, each entered durably in the folder that holds it.
+/// Creates a folder and what is missing above it, each entered durably in the folder that holds it. One that is
+/// there is entered durably, too: who created it may have been killed before that.
 ///
 /// # Errors
 /// The operating system's.
 pub(crate) fn create(folder: &Path) -> io::Result<()> {
-    if folder.is_dir() {
-        return Ok(());
-    }
     let above = above(folder);
+    if folder.is_dir() {
+        return match sync(above) {
+            // A folder above that may not even be read is not one that this program made.
+            Err(error) if error.kind() == io::ErrorKind::PermissionDenied => Ok(()),
+            synced => synced,
+        };
+    }
     create(above)?;
     match fs::create_dir(folder) {
         Err(error) if error.kind() != io::ErrorKind::AlreadyExists || !folder.is_dir() => {

@@ -1,7 +1,7 @@
 //! The ledger as its own recorder: what only it can say goes into the log by the same rules.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use proto::canonical::encode_event;
@@ -27,8 +27,10 @@ use crate::store::StoredChain;
 
 /// How often the heads of all recorders are written down.
 const MARK_INTERVAL: Duration = Duration::from_secs(3600);
+/// Longest time from an own event to its seal.
+const ACTIVE_SEAL: Duration = Duration::from_secs(1);
 /// Longest time between two seals of an idle recorder.
-const SEAL_INTERVAL: Duration = Duration::from_secs(10);
+const IDLE_SEAL: Duration = Duration::from_secs(10);
 
 /// JSON that an event discloses in a slot; slots ascend.
 pub(crate) type Content = (Slot, Bytes);
@@ -43,6 +45,9 @@ pub(crate) struct OwnRecorder {
 struct OwnChain {
     /// The stop is recorded, and nothing comes after it.
     has_ended: bool,
+    /// Something was recorded after the last seal.
+    is_unsealed: bool,
+    sealed_at: Instant,
     intake: Intake,
     lease: Lease,
     epoch: Id,
@@ -77,6 +82,8 @@ impl OwnRecorder {
         let intake = Intake::new(Arc::clone(&origin), verifying, epoch, None, None);
         let chain = OwnChain {
             has_ended: false,
+            is_unsealed: false,
+            sealed_at: Instant::now(),
             intake,
             lease,
             epoch,
@@ -124,12 +131,12 @@ impl OwnRecorder {
     /// # Errors
     /// [`Stopped`]: the sequencer has ended, and nobody stopped the ledger.
     pub(crate) async fn run(self, log_vkey: String) -> Result<(), Stopped> {
-        let mut seal = tokio::time::interval(SEAL_INTERVAL);
+        let mut seal = tokio::time::interval(ACTIVE_SEAL);
         let mut mark = tokio::time::interval(MARK_INTERVAL);
         mark.tick().await;
         loop {
             let recorded = tokio::select! {
-                _ = seal.tick() => self.seal().await,
+                _ = seal.tick() => self.seal_what_is_due().await,
                 _ = mark.tick() => self.mark(log_vkey.clone()).await,
             };
             if self.chain.lock().await.has_ended {
@@ -164,8 +171,12 @@ impl OwnRecorder {
         self.record(Kind::LogMark(mark), Vec::new()).await
     }
 
-    async fn seal(&self) -> Result<(), Stopped> {
-        self.chain.lock().await.append_seal().await
+    async fn seal_what_is_due(&self) -> Result<(), Stopped> {
+        let mut chain = self.chain.lock().await;
+        if chain.is_unsealed || chain.sealed_at.elapsed() >= IDLE_SEAL {
+            return chain.append_seal().await;
+        }
+        Ok(())
     }
 
     /// On a task of its own: a caller that goes away must not leave a number of the chain without its event.
@@ -211,12 +222,15 @@ impl OwnChain {
         let places = committed.await.map_err(|_| Stopped)?;
         let place = places.last().ok_or(Stopped)?;
         self.lease.advance(head, place.leaf_index, snapshot);
+        self.is_unsealed = true;
         Ok(())
     }
 
     async fn append_seal(&mut self) -> Result<(), Stopped> {
         let seal = self.seal();
-        self.append(Kind::RecorderSeal(seal), Vec::new(), None).await
+        self.append(Kind::RecorderSeal(seal), Vec::new(), None).await?;
+        (self.is_unsealed, self.sealed_at) = (false, Instant::now());
+        Ok(())
     }
 
     fn seal(&self) -> RecorderSeal {

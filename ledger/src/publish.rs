@@ -1,8 +1,9 @@
 //! Checkpoints: signed, written to their own file, then shown.
 //!
 //! The file stands outside the store, so that a store brought back from an older copy is noticed: it would lack
-//! what the file promised. (Only a file that was not brought back with the store can show that.) A crash before the rename leaves the old checkpoint, which the store still satisfies;
-//! a crash after it leaves one that nobody has seen yet, which is as good.
+//! what the file promised. (Only a file that was not brought back with the store can show that.) A crash before the
+//! rename leaves the old checkpoint, which the store still satisfies; a crash after it leaves one that nobody has
+//! seen yet, which is as good.
 
 use std::fs;
 use std::io::{self, Write};

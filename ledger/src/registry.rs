@@ -10,6 +10,15 @@ use tlog::{LeafIndex, VerifyingKey};
 
 use crate::store::StoredChain;
 
+/// Most bytes that a mark of all recorders may need, so that it is an event.
+pub(crate) const MAX_MARK_BYTES: usize = 60_000;
+
+/// How many bytes these recorders need in a mark at most, each with an active snapshot.
+pub(crate) fn largest_mark<'k>(keys: impl IntoIterator<Item = &'k VerifyingKey>) -> usize {
+    // Beside its name, twice: the rest of the vkey (54), epoch, sequence, hash, snapshot digest, and what frames them.
+    keys.into_iter().map(|key| 2 * key.name().len() + 170).sum()
+}
+
 /// Why a recorder may not open a stream.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum Refused {
@@ -241,6 +250,46 @@ impl Drop for Lease {
 mod tests {
     use super::*;
     use tlog::SigningKey;
+
+    #[test]
+    fn a_mark_of_as_many_recorders_as_may_be_is_an_event() {
+        for name_bytes in [1, 20, 128] {
+            let key = |n: u32| SigningKey::from_seed(&format!("{n:0>name_bytes$}"), [1; 32]);
+            let mut keys = Vec::new();
+            while largest_mark(&keys) <= MAX_MARK_BYTES {
+                keys.push(key(keys.len() as u32).unwrap().verifying_key());
+            }
+            keys.pop();
+            let chains = keys.iter().map(|key| StoredChain {
+                recorder_id: key.name().to_owned(),
+                epoch: Id([0xff; 16]),
+                head: ChainHead { sequence: u64::MAX, hash: [0xff; 32] },
+                leaf_index: LeafIndex(u64::MAX),
+                active_snapshot: Some(proto::event_hash(key.name().as_bytes())),
+                suspended: true,
+            });
+            let registry = Registry::new(keys.clone(), chains.collect());
+            let mark = proto::v1::LogMark {
+                recorders: registry.heads(),
+                snapshot_digests: registry
+                    .active_snapshots()
+                    .iter()
+                    .map(|digest| digest.to_vec().into())
+                    .collect(),
+                vkeys: vec![key(0).unwrap().verifying_key().to_string()],
+            };
+            assert!(mark.recorders.len() >= 140, "{} recorders", mark.recorders.len());
+            let own = "l".repeat(128);
+            let event = proto::v1::Event {
+                event_id: vec![1; 16].into(),
+                occurred_at_ns: u64::MAX,
+                recorder: Some(proto::chain::next(None, &own, &[1; 16])),
+                kind: Some(proto::kind::Kind::LogMark(mark)),
+                ..Default::default()
+            };
+            proto::canonical::encode_event(&event).unwrap();
+        }
+    }
 
     #[test]
     fn one_stream_an_epoch_and_none_after_a_fork() {

@@ -4,7 +4,7 @@ use bytes::Bytes;
 use futures_util::future::BoxFuture;
 use proto::kind::Kind;
 use proto::v1::{MediaType, Slot};
-use recorder::{Draft, Recorder};
+use recorder::{Draft, RecordError, Recorder};
 
 /// An access that is about to be answered.
 #[derive(Debug, Clone)]
@@ -18,6 +18,14 @@ pub(crate) struct Access {
 #[error("the access could not be recorded: {reason}")]
 pub(crate) struct Unrecorded {
     pub(crate) reason: String,
+    /// It may be in the log all the same, now or later.
+    pub(crate) may_come: bool,
+}
+
+impl From<RecordError> for Unrecorded {
+    fn from(error: RecordError) -> Self {
+        Self { reason: error.to_string(), may_come: error.may_come() }
+    }
 }
 
 /// Where accesses are recorded.
@@ -38,12 +46,12 @@ impl Journal for Recorder {
                 draft.disclose(slot, media_type, content)
             });
         Box::pin(async move {
-            let recorded = Recorder::record(self, draft).await;
-            recorded.map(|_| ()).map_err(|error| Unrecorded { reason: error.to_string() })
+            Recorder::record(self, draft).await?;
+            Ok(())
         })
     }
 
     fn readiness(&self) -> Result<(), Unrecorded> {
-        Recorder::readiness(self).map_err(|error| Unrecorded { reason: error.to_string() })
+        Ok(Recorder::readiness(self)?)
     }
 }

@@ -1,5 +1,7 @@
 //! A query node from its configuration to its end.
 
+mod recording;
+
 use std::fs::{self, File, TryLockError};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -9,7 +11,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use identity::knocks::Knocks;
 use identity::{MachineKey, Verifier};
-use recorder::{Recorder, RecorderConfig};
+use recorder::Recorder;
 use tlog::{SigningKey, VerifyingKey};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
@@ -25,7 +27,6 @@ use crate::engine::running::Engine;
 use crate::exported::Exported;
 use crate::feed::deliveries::Deliveries;
 use crate::feed::places::Places;
-use crate::follower::contradiction::Kept;
 use crate::follower::copy::{LocalCopy, OpenError};
 use crate::follower::stream::{Following, Source, contradicted};
 use crate::masking::Masking;
@@ -90,7 +91,8 @@ impl StartError {
 impl Query {
     /// Starts to follow the log, and to record accesses. The doors answer once a checkpoint is verified.
     ///
-    /// After a contradiction it starts again, but answers nothing: see `contradiction.json` in the data folder.
+    /// After a contradiction it starts again, but answers nothing: see `contradiction.json` in the data folder. So it
+    /// does when the log turns out not to continue what this node verified before.
     ///
     /// # Errors
     /// When the configuration or the data folder cannot be used, or the ledger cannot be reached.
@@ -98,24 +100,14 @@ impl Query {
         let parsed = Parsed::of(&config)?;
         let masking = Masking::start()?;
         let lock = lock(&config.data_dir)?;
-        let kept = Kept::load(&config.data_dir)?;
-        // After a contradiction nothing is served, but who asks is still recorded, in the log as it now is.
-        let checkpoint_file = kept.is_none().then(|| config.data_dir.join("recorder.checkpoint"));
-        let recorder = Recorder::start(RecorderConfig {
-            ledger: config.ledger.clone(),
-            log: parsed.log.clone(),
-            key: parsed.recorder_key,
-            checkpoint_file,
-            limits: recorder::Limits::default(),
-        })
-        .await?;
+        let (recorder, kept) = recording::start(&config, &parsed).await?;
         let cancel = CancellationToken::new();
         let mut tasks = Vec::new();
         let following = match kept {
             Some(kept) => {
                 tracing::error!(
                     reason = kept.reason,
-                    "a contradiction was found earlier; nothing is served"
+                    "the log contradicts itself; nothing is served"
                 );
                 Following::stopped(contradicted(&kept.reason))
             }

@@ -4,10 +4,8 @@ use std::path::PathBuf;
 
 use proto::EventError;
 
-/// Why [`crate::Recorder::record`] failed. The event may still become durable after [`Unavailable`]; after any
-/// other error it is not in the log.
-///
-/// [`Unavailable`]: RecordError::Unavailable
+/// Why [`crate::Recorder::record`] failed. Whether the event is in the log all the same, or will be:
+/// [`RecordError::may_come`].
 #[derive(Debug, Clone, thiserror::Error)]
 pub enum RecordError {
     /// The ledger cannot be reached, or did not acknowledge in time. Retryable.
@@ -67,6 +65,18 @@ impl RecordError {
         }
     }
 
+    /// Is the log not what this recorder verified before? That is evidence, not a failure of a service.
+    pub fn is_contradiction(&self) -> bool {
+        let RecordError::Refused { code, .. } = self else { return false };
+        ["ledger_lost_events", "checkpoint_contradicted", "acknowledged_event_missing"]
+            .contains(&code.as_str())
+    }
+
+    /// May the event be in the log all the same, now or later? Otherwise it is not, and never will be.
+    pub fn may_come(&self) -> bool {
+        matches!(self, RecordError::Unavailable { .. } | RecordError::Refused { .. })
+    }
+
     /// May the same call succeed later without anybody's help?
     pub fn is_retryable(&self) -> bool {
         matches!(
@@ -121,4 +131,26 @@ pub enum StartError {
         /// Why.
         source: RecordError,
     },
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::health::Health;
+
+    #[test]
+    fn what_was_on_its_way_may_come_whatever_the_state() {
+        let refused = Health::Refused { code: "fork".into(), message: "no".into() };
+        let connecting = Health::Connecting("away".into());
+        let states = [
+            connecting,
+            Health::Connected,
+            Health::Unverified { seconds: 9 },
+            refused,
+            Health::Stopped,
+        ];
+        for state in states {
+            assert!(state.unacknowledged().may_come(), "{state:?}");
+        }
+        assert!(!super::RecordError::Overloaded.may_come());
+    }
 }

@@ -40,6 +40,14 @@ impl Health {
         }
     }
 
+    /// The error for a call whose event was on its way when its wait ended.
+    pub(crate) fn unacknowledged(&self) -> RecordError {
+        match self.error() {
+            known @ (RecordError::Unavailable { .. } | RecordError::Refused { .. }) => known,
+            other => RecordError::Unavailable { reason: other.to_string() },
+        }
+    }
+
     /// The error for a call that waited too long.
     pub(crate) fn error(&self) -> RecordError {
         self.turns_away().unwrap_or_else(|| RecordError::Unavailable {

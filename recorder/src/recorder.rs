@@ -99,7 +99,7 @@ impl Recorder {
     /// Records one event. `Ok` means that the ledger has made it durable.
     ///
     /// # Errors
-    /// [`RecordError`]; after [`RecordError::Unavailable`] the event may still become durable.
+    /// [`RecordError`]; the event may become durable all the same when [`RecordError::may_come`] says so.
     pub async fn record(&self, draft: Draft) -> Result<Receipt, RecordError> {
         let receipts = self.record_all(vec![draft]).await?;
         receipts.into_iter().next().ok_or(RecordError::Stopped)
@@ -202,7 +202,7 @@ impl Recorder {
         }
         match timeout_at(deadline, receipts).await {
             Ok(Ok(receipts)) => receipts,
-            Ok(Err(_)) | Err(_) => Err(self.health.borrow().error()),
+            Ok(Err(_)) | Err(_) => Err(self.health.borrow().unacknowledged()),
         }
     }
 }

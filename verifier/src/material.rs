@@ -169,7 +169,7 @@ pub struct Parameters {
     pub criteria: Vec<String>,
     /// Queries of the requester, not of the mapping, sorted by id.
     pub custom_queries: Vec<CustomQuery>,
-    /// Accesses to the evidence after the range that are not among the context leaves, for their number.
+    /// Accesses to the evidence after the range that are not among the context leaves, for their number or size.
     pub custody_omitted: u64,
 }
 

@@ -14,10 +14,13 @@ use super::data::Data;
 use super::input::{DecisionInput, Seen};
 use super::policies::{self, Annotations, Policies, PolicyFile, PolicyMistake};
 
+/// Most bytes that the ids of determining policies may have in sum: a leaf must hold them.
+const MAX_POLICY_IDS_BYTES: usize = 32 << 10;
+
 /// What the policies say of a call.
 ///
 /// A policy that cannot be evaluated denies, whatever the others say, because the engine skips it and it may
-/// have been a forbid. Then a determining forbid blocks; when every determining forbid carries
+/// have been a forbid. So do more determining policies than a leaf can name, as an evaluation error without ids. Then a determining forbid blocks; when every determining forbid carries
 /// `@approval("group")` and the others allow, it holds instead. Without a permit the call is denied.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Decision {
@@ -26,7 +29,7 @@ pub struct Decision {
     /// Determining policies, sorted: the permits that allow, the forbids that block or hold, or the policies
     /// that could not be evaluated.
     pub policy_ids: Vec<String>,
-    /// Some policy could not be evaluated.
+    /// Some policy could not be evaluated, or too many decided.
     pub evaluation_error: bool,
     /// `@reason` of the first determining forbid that has one, in the order of `policy_ids`.
     pub reason: Option<String>,
@@ -81,6 +84,12 @@ impl Engine {
     }
 
     pub(crate) fn decide(&self, input: &DecisionInput) -> Decision {
+        let decision = self.judge(input);
+        let bytes: usize = decision.policy_ids.iter().map(String::len).sum();
+        if bytes > MAX_POLICY_IDS_BYTES { Decision::error(Vec::new()) } else { decision }
+    }
+
+    fn judge(&self, input: &DecisionInput) -> Decision {
         let Ok((request, entities)) = self.request(&input.call) else {
             return Decision::error(Vec::new());
         };

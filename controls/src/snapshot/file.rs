@@ -53,6 +53,7 @@ pub(super) struct SnapshotFile {
     pub(super) engine: String,
     pub(super) masking: MaskingConfig,
     pub(super) policies: Vec<NamedText>,
+    pub(super) rules: String,
     pub(super) schema: String,
     pub(super) servers: Vec<Server>,
     pub(super) version: u64,

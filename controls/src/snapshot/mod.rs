@@ -3,7 +3,8 @@
 //! The file is JSON in UTF-8 with member names ascending, no spaces and one line feed at its end, version 1:
 //!
 //! `{"detectors":"<TOML>","engine":"cedar-policy 4.14.1","masking":{"disabled":["email"]},"policies":`
-//! `[{"name":"billing.cedar","text":"…"}],"schema":"…","servers":[{"name":"db","open":false}],"version":1}`
+//! `[{"name":"billing.cedar","text":"…"}],"rules":"exhibit-masking 1","schema":"…",`
+//! `"servers":[{"name":"db","open":false}],"version":1}`
 //!
 //! Policies and servers ascend by name, disabled detectors ascend. The snapshot's digest is the SHA-256 of
 //! these bytes.
@@ -23,7 +24,7 @@ use crate::decision::{Decision, DecisionInput, Engine, PolicyFile};
 use crate::detect::{DEFAULT_DETECTORS, Detector, DetectorSet};
 use crate::facts;
 use crate::json::Document;
-use crate::mask::{self, MaskError, Masked, MaskedText};
+use crate::mask::{self, MaskError, Masked, MaskedText, RULES};
 
 pub use error::{Mistake, SnapshotError};
 pub use file::{MaskingConfig, NamedText, Server};
@@ -84,14 +85,15 @@ impl Snapshot {
             engine: ENGINE.to_owned(),
             masking,
             policies,
+            rules: RULES.to_owned(),
             schema: DEFAULT_SCHEMA.to_owned(),
             servers,
             version: file::VERSION,
         })
     }
 
-    /// Reads a snapshot back from its canonical file. It may name another engine than this build's: see
-    /// [`Snapshot::engine_matches`].
+    /// Reads a snapshot back from its canonical file. It may name another engine or other masking rules than
+    /// this build's: see [`Snapshot::engine_matches`] and [`Snapshot::rules_match`].
     ///
     /// # Errors
     /// [`SnapshotError`] when the bytes are not a canonical snapshot, or its parts no longer compile.
@@ -163,6 +165,17 @@ impl Snapshot {
         self.engine() == ENGINE
     }
 
+    /// Name and version of the masking rules that the snapshot was made for.
+    pub fn rules(&self) -> &str {
+        &self.0.file.rules
+    }
+
+    /// Was the snapshot made for the masking rules of this build? Otherwise [`Snapshot::residue`] may find what
+    /// the rules of then did not look for.
+    pub fn rules_match(&self) -> bool {
+        self.rules() == RULES
+    }
+
     /// The snapshot as files that a person can read: path and content.
     pub fn files(&self) -> Vec<(String, Vec<u8>)> {
         self.0.file.readable()
@@ -216,7 +229,7 @@ impl Snapshot {
     }
 
     /// What detectors still find in recorded bytes of this type, sorted by detector: nothing, when they were
-    /// masked by this snapshot.
+    /// masked by this snapshot and this build's rules.
     pub fn residue(&self, recorded: &[u8], media_type: MediaType) -> Vec<MaskCount> {
         match media_type {
             MediaType::Text => mask::text_findings(&self.0.detectors, recorded),

@@ -300,6 +300,17 @@ fn another_engine_is_named_and_not_fatal() {
 }
 
 #[test]
+fn other_masking_rules_are_named_and_not_fatal() {
+    let snapshot = Snapshot::build(golden_source()).unwrap();
+    assert!(snapshot.rules_match());
+    let text = std::str::from_utf8(snapshot.bytes()).unwrap();
+    let other = Snapshot::parse(text.replace(RULES, "exhibit-masking 0").as_bytes()).unwrap();
+    assert!(!other.rules_match());
+    assert_eq!(other.rules(), "exhibit-masking 0");
+    assert_ne!(other.digest(), snapshot.digest());
+}
+
+#[test]
 fn facts_are_sorted_and_hold_labels_only() {
     let snapshot = Snapshot::build(golden_source()).unwrap();
     let message = br#"{"method":"tools/call","params":{"name":"q","arguments":{"sql":"SELECT 'alice@example.com'; SELECT 2","pan":"4111111111111111"}}}"#;

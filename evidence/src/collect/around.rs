@@ -1,30 +1,29 @@
 //! Leaves outside the range without which its own cannot be judged: snapshots, starts and tails of chains, erasures, holds,
 //! later accesses.
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::BTreeSet;
 use std::ops::Range;
 
 use bytes::Bytes;
+use proto::Role;
 use proto::kind::{Kind, call_of};
 
+use super::later::{Custody, Tails};
 use super::{CHUNK, CollectError, EpochKey, Leaves, Read, chunks};
 use crate::source::Source;
 
-/// Most leaves of a chain that are carried to show that a seal after the range covers its end.
-const MAX_CHAIN_TAIL: usize = 1000;
-/// Most later accesses to the evidence that are carried, newest first.
-const MAX_CUSTODY: usize = 2000;
-
-/// What stands around the range of a population, and how many later accesses were left out for their number.
+/// What stands around the range of a population, and how many later accesses were left out for their number or size.
 pub(super) async fn around(
     source: &impl Source,
+    role: Role,
     population: &Leaves,
     range: &Range<u64>,
 ) -> Result<(Leaves, u64), CollectError> {
     let mut wanted = Wanted::of(population);
     let mut context = Leaves::new();
     backwards(source, range.start, &mut wanted, &mut context).await?;
-    let omitted = forwards(source, range.end, &mut wanted, &mut context).await?;
+    let tails = Tails::of(wanted.tails);
+    let omitted = forwards(source, role, range.end, tails, &mut context).await?;
     keep_needed_erasures(population, &mut context);
     Ok((context, omitted))
 }
@@ -38,15 +37,15 @@ struct Wanted {
     mark: bool,
     /// Starts of epochs that the range cuts.
     starts: BTreeSet<EpochKey>,
-    /// Epochs that go on after the range: leaves of the tail until a seal is found.
-    tails: BTreeMap<EpochKey, Vec<u64>>,
+    /// Epochs that go on after the range.
+    tails: BTreeSet<EpochKey>,
 }
 
 impl Wanted {
     fn of(population: &Leaves) -> Self {
         let mut snapshots = BTreeSet::new();
         let mut activated = BTreeSet::new();
-        let (mut starts, mut tails) = (BTreeSet::new(), BTreeMap::new());
+        let (mut starts, mut tails) = (BTreeSet::new(), BTreeSet::new());
         let mut seen = BTreeSet::new();
         for read in population.values() {
             match read.kind() {
@@ -68,7 +67,7 @@ impl Wanted {
             match read.kind() {
                 // Sealed or ended: nothing more is needed, unless the epoch goes on in the range.
                 Some(Kind::RecorderSeal(_) | Kind::RecorderStopped(_)) => tails.remove(&key),
-                _ => tails.insert(key, Vec::new()),
+                _ => tails.insert(key),
             };
         }
         Self { snapshots, active_snapshot: true, mark: true, starts, tails }
@@ -123,45 +122,22 @@ async fn backwards(
     Ok(())
 }
 
-/// Looks for what must stand after the range. Returns how many accesses were left out for their number.
+/// Looks for what must stand after the range. Returns how many accesses were left out.
 async fn forwards(
     source: &impl Source,
+    role: Role,
     end: u64,
-    wanted: &mut Wanted,
+    mut tails: Tails,
     context: &mut Leaves,
 ) -> Result<u64, CollectError> {
     let size = source.checkpoint().0.size.0;
-    let mut accesses: VecDeque<(u64, Read)> = VecDeque::new();
-    let mut omitted = 0;
-    let mut tail_leaves: Leaves = Leaves::new();
+    let mut custody = Custody::default();
     for chunk in chunks(end..size) {
         for (index, bytes) in chunk.clone().zip(source.leaves(chunk).await?) {
             let read = Read::decode(index, bytes)?;
-            let sealed = matches!(read.kind(), Some(Kind::RecorderSeal(_)));
-            if let Some((key, _)) = read.epoch()
-                && let Some(tail) = wanted.tails.get_mut(&key)
-            {
-                tail.push(index);
-                let tail = tail.clone();
-                if tail.len() > MAX_CHAIN_TAIL {
-                    tail_leaves.retain(|index, _| !tail.contains(index));
-                    wanted.tails.remove(&key);
-                } else {
-                    tail_leaves
-                        .insert(index, Read { bytes: read.bytes.clone(), leaf: read.leaf.clone() });
-                    if sealed {
-                        wanted.tails.remove(&key);
-                    }
-                }
-            }
+            tails.add(index, &read, role);
             match read.kind() {
-                Some(Kind::EvidenceAccessed(_)) => {
-                    accesses.push_back((index, read));
-                    if accesses.len() > MAX_CUSTODY {
-                        accesses.pop_front();
-                        omitted += 1;
-                    }
-                }
+                Some(Kind::EvidenceAccessed(_)) => custody.add(index, read, role),
                 Some(Kind::DisclosureErased(_) | Kind::HoldPlaced(_) | Kind::HoldReleased(_)) => {
                     context.insert(index, read);
                 }
@@ -169,9 +145,8 @@ async fn forwards(
             }
         }
     }
-    context.extend(tail_leaves);
-    context.extend(accesses);
-    Ok(omitted)
+    tails.put(context);
+    Ok(custody.put(context, end))
 }
 
 /// Of the erasures found, only those that concern a leaf of the package.

@@ -37,7 +37,7 @@ pub(super) fn file(
     let start = material.parameters.range.start;
     let mut leaves: Vec<&(u64, Leaf)> = decoded.leaves.iter().chain(&decoded.context).collect();
     leaves.sort_by_key(|(index, _)| *index);
-    let mut text = String::new();
+    let mut lines = Vec::new();
     let mut accesses = 0;
     for (index, leaf) in leaves {
         let Some(Kind::EvidenceAccessed(access)) = &leaf.event.kind else { continue };
@@ -46,11 +46,11 @@ pub(super) fn file(
         }
         accesses += 1;
         let line = line(material, *index, leaf.recorded_at_ns, access);
-        // Strings, numbers and JSON values always serialize.
-        text.push_str(&serde_json::to_string(&line).unwrap_or_default());
-        text.push('\n');
+        // Strings, numbers and JSON values always serialize, and memory takes them.
+        serde_json::to_writer(&mut lines, &line).unwrap_or_default();
+        lines.push(b'\n');
     }
-    put("custody/log.ndjson", text.into_bytes());
+    put("custody/log.ndjson", lines);
     accesses
 }
 

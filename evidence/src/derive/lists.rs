@@ -22,11 +22,36 @@ pub(crate) struct List {
 /// All lists of a package, in the order of their criteria.
 pub(crate) struct Lists(pub(crate) Vec<List>);
 
+/// How much a list holds.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct Count {
+    pub(crate) rows: u64,
+    /// What the rows stand for: a refusal that was counted is a row and several attempts.
+    pub(crate) attempts: u64,
+}
+
 impl Lists {
-    /// Rows of a list.
-    pub(crate) fn count(&self, folder: &str, name: &str) -> Option<usize> {
+    /// Of a list; nothing when there is no such list.
+    pub(crate) fn count(&self, folder: &str, name: &str) -> Count {
         let list = self.0.iter().find(|list| list.folder == folder && list.name == name);
-        list.map(|list| list.table.rows.len())
+        list.map_or_else(Count::default, |list| Count::of(&list.table))
+    }
+}
+
+/// Where a row says how many attempts it stands for; every other row is one.
+const ATTEMPTS: &str = "attempts";
+
+impl Count {
+    fn of(table: &Table) -> Self {
+        let rows = table.rows.len() as u64;
+        let Some(at) = table.columns.iter().position(|name| name == ATTEMPTS) else {
+            return Self { rows, attempts: rows };
+        };
+        let of_row = |row: &Vec<Option<String>>| {
+            let told = row.get(at).and_then(Option::as_deref);
+            told.and_then(|told| told.parse().ok()).unwrap_or(1)
+        };
+        Self { rows, attempts: table.rows.iter().map(of_row).fold(0, u64::saturating_add) }
     }
 }
 

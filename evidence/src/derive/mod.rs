@@ -22,7 +22,7 @@ use crate::report;
 pub(crate) use coverage::Coverage;
 pub(crate) use disclosed::disclosed;
 pub(crate) use events::event_row;
-pub(crate) use lists::{Lists, is_custom_id};
+pub(crate) use lists::{Count, Lists, is_custom_id};
 pub(crate) use queries::Effort;
 
 /// Version of the functions that derive; a package names the one that made it.

@@ -88,9 +88,9 @@ impl ExportError {
             Self::Since(error) => error.code(),
             Self::Collect(CollectError::Leaf { .. }) => "log_unreadable",
             Self::Collect(CollectError::Undisclosed { .. }) => "disclosure_not_here",
-            Self::Collect(CollectError::TooLarge) | Self::TooLarge | Self::ListTooLarge(_) => {
-                "period_too_large"
-            }
+            Self::Collect(CollectError::TooLarge { .. })
+            | Self::TooLarge
+            | Self::ListTooLarge(_) => "period_too_large",
             Self::Stopped => "stopping",
             Self::Derive(_) => "package_not_made",
             Self::Exists(_) => "place_taken",

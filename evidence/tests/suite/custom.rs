@@ -1,4 +1,5 @@
-//! Queries of a requester: bounded in the exporter and in the verifier, and ended with what asked them.
+//! Queries of a requester: bounded in the exporter and in the verifier, ended with what asked them, and the same when
+//! they are asked again.
 
 use std::sync::mpsc;
 use std::time::Duration;
@@ -7,6 +8,7 @@ use evidence::{Derivation, ExportRequest};
 use proto::Role;
 use verifier::{CustomQuery, Package, Rederive, read_material};
 
+use crate::export::check;
 use crate::world::{Notebook, World};
 
 /// Of some fifty leaves it has millions of rows, each with leaves.
@@ -33,6 +35,38 @@ fn an_answer_without_bound_is_refused() {
         "{error}"
     );
     assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 0);
+}
+
+#[test]
+fn what_cannot_be_made_again_is_refused_before_it_is_recorded() {
+    let world = World::new();
+    let dir = tempfile::tempdir().unwrap();
+    for sql in [
+        "SELECT leaf_index, now() AS at FROM events",
+        "SELECT leaf_index FROM events ORDER BY random()",
+        "SELECT uuid() AS leaf_index",
+        "SELECT leaf_index FROM events WHERE recorded_at < current_date",
+        "EXPLAIN ANALYZE SELECT leaf_index FROM events",
+    ] {
+        let notebook = Notebook::default();
+        let place = dir.path().join("package");
+        let error = world.export_into(&notebook, asking(&world, sql), &place).unwrap_err();
+        assert_eq!(error.code(), "custom_query", "{sql}: {error}");
+        assert!(error.is_callers_fault() && error.to_string().contains("list"), "{error}");
+        assert!(notebook.releases.lock().unwrap().is_empty(), "{sql}");
+        assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 0, "{sql}");
+    }
+}
+
+#[test]
+fn a_list_without_an_order_of_its_own_verifies() {
+    let world = World::new();
+    let dir = tempfile::tempdir().unwrap();
+    let place = dir.path().join("package");
+    let sql = "SELECT leaf_index, kind FROM events UNION ALL SELECT leaf_index, slot FROM disclosures LIMIT 60";
+    world.export_as(asking(&world, sql), &place).unwrap();
+    let report = check(&world, &place);
+    assert!(report.ok(), "{report}");
 }
 
 #[test]

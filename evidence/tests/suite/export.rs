@@ -232,7 +232,7 @@ fn a_kept_checkpoint_binds_the_log() {
 }
 
 /// Cells of a list by row, each by its column.
-fn list(package: &Path, path: &str) -> Vec<BTreeMap<String, String>> {
+pub(crate) fn list(package: &Path, path: &str) -> Vec<BTreeMap<String, String>> {
     let mut rows = csv::Reader::from_path(package.join("data").join(path)).unwrap();
     rows.deserialize().map(Result::unwrap).collect()
 }

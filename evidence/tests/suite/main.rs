@@ -3,12 +3,15 @@
 
 mod chains;
 mod claims;
+mod counted;
 mod custom;
 mod doctored;
 mod export;
 mod grown;
+mod later;
 mod policies;
 mod resealed;
+mod resigned;
 mod sample;
 mod schemas;
 mod seals;

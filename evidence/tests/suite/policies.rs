@@ -1,6 +1,6 @@
-//! Decisions that could not be performed again, or not by the engine that made them.
+//! Decisions that could not be performed again, and what another build decided or masked.
 
-use controls::{ENGINE, Snapshot};
+use controls::{ENGINE, RULES, Snapshot};
 use proto::v1::Slot;
 use verifier::{Outcome, Report, Status};
 
@@ -45,4 +45,22 @@ fn another_engine_is_named() {
     let said = remark(&report, "OTHER ENGINE").unwrap();
     assert!(said.contains("cedar-policy 9.99.9") && said.contains(ENGINE), "{said}");
     assert_eq!(remark(&verified(World::sealed(&own)), "OTHER ENGINE"), None);
+}
+
+#[test]
+fn a_value_left_unmasked_fails_and_under_other_rules_is_named() {
+    let message = r#"{"jsonrpc":"2.0","method":"notifications/message","params":{"data":"ask bob@example.com"}}"#;
+    let own = snapshot(false);
+    let report = verified(World::unmasked(&own, message));
+    assert_eq!(report.codes(), ["residue.found"], "{report}");
+    assert_eq!(remark(&report, "OTHER MASKING"), None);
+
+    let text = String::from_utf8(own.bytes().to_vec()).unwrap();
+    let other = Snapshot::parse(text.replace(RULES, "exhibit-masking 0").as_bytes()).unwrap();
+    let report = verified(World::unmasked(&other, message));
+    assert!(report.ok(), "{report}");
+    let said = remark(&report, "OTHER MASKING").unwrap();
+    assert!(said.starts_with("1 messages") && said.contains("exhibit-masking 0"), "{said}");
+    assert!(said.contains("email") && !said.contains("bob"), "{said}");
+    assert_eq!(remark(&verified(World::sealed(&other)), "OTHER MASKING"), None);
 }

@@ -16,14 +16,13 @@ use tokio::sync::{Semaphore, mpsc, oneshot};
 use tokio_stream::{Stream, StreamExt, wrappers::ReceiverStream};
 use tonic::{Code, Status};
 
+use super::strangers::{self, Stranger};
 use super::{Doors, Reply, status};
 use crate::intake::{Intake, Judged};
 use crate::own;
 use crate::registry::Lease;
 use crate::sequencer::{Arrival, Committed, Stopped};
 
-/// How long a recorder may take to open its stream.
-const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
 /// Proofs one stream may wait for at once.
 const MAX_WATCHES: usize = 4;
 /// Submissions of one stream that may wait for their commit.
@@ -36,11 +35,12 @@ type Answers = mpsc::Sender<Result<AppendResponse, Status>>;
 /// Serves a stream on its own task; it ends after every event it accepted is durable.
 pub(super) fn open(
     doors: Doors,
+    caller: Stranger,
     frames: impl Stream<Item = Result<AppendRequest, Status>> + Send + 'static,
 ) -> Reply<AppendResponse> {
     let (answers, receiver) = mpsc::channel(MAX_ANSWERS);
     tokio::spawn(async move {
-        let served = serve(doors, pin!(frames), &answers).await;
+        let served = serve(doors, caller, pin!(frames), &answers).await;
         if let Err(status) = served {
             tracing::warn!(status = %status.message(), "an append stream ended");
             answers.send(Err(status)).await.unwrap_or_default();
@@ -49,12 +49,19 @@ pub(super) fn open(
     Box::pin(ReceiverStream::new(receiver))
 }
 
-async fn serve<S>(doors: Doors, mut frames: Pin<&mut S>, answers: &Answers) -> Result<(), Status>
+async fn serve<S>(
+    doors: Doors,
+    caller: Stranger,
+    mut frames: Pin<&mut S>,
+    answers: &Answers,
+) -> Result<(), Status>
 where
     S: Stream<Item = Result<AppendRequest, Status>>,
 {
     let handshake = handshake::handshake(&doors, &mut frames, answers);
-    let (key, epoch) = within(HANDSHAKE_TIMEOUT, handshake).await?;
+    let (key, epoch) = within(strangers::TIMEOUT, handshake).await?;
+    // Before it is told that it may send events.
+    caller.known();
     let lease = doors.registry.lease(key.name(), epoch).map_err(|e| status::refused(&e))?;
     let chain = lease.chain().cloned();
     let mut intake = Intake::new(

@@ -5,6 +5,8 @@ mod folder;
 mod issuer;
 mod knocking;
 mod reading;
+mod sealing;
+mod strangers;
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;

@@ -50,7 +50,8 @@ pub struct Accessed {
     pub end_index: u64,
     /// SHA-256 of what an export delivered.
     pub output_digest: Bytes,
-    /// What was asked: SQL, or the parameters of an export. It is masked when it is recorded.
+    /// What was asked: SQL, or the parameters of an export. It is masked when it is recorded, and cut when it is long
+    /// and was not answered.
     pub query: Option<(MediaType, Bytes)>,
 }
 
@@ -148,7 +149,10 @@ impl Doors {
             if let Err(error) = self.journal.record(knock).await {
                 tracing::warn!(%error, "counted knocks are not recorded yet");
                 let now = Instant::now();
-                std::iter::once(counted)
+                // What may become durable yet is not counted on, lest it be recorded twice.
+                let unrecorded = (!error.may_come).then_some(counted);
+                unrecorded
+                    .into_iter()
                     .chain(counts.by_ref())
                     .for_each(|counted| self.knocks.keep(counted, now));
             }
@@ -162,7 +166,10 @@ impl Doors {
         mut accessed: Accessed,
     ) -> Result<(), Unrecorded> {
         if let Some((media_type, question)) = &mut accessed.query {
-            *question = self.masking.question(*media_type, question);
+            *question = match accessed.result {
+                Outcome::Allowed => self.masking.question(*media_type, question),
+                _ => self.masking.refused(*media_type, question, accessed.role.is_some()),
+            };
         }
         metrics::counter!("exhibit_query_accesses_total").increment(1);
         self.journal.record(visitor.access(accessed)).await

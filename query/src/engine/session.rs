@@ -8,11 +8,13 @@ use datafusion::execution::disk_manager::{DiskManagerBuilder, DiskManagerMode};
 use datafusion::execution::memory_pool::FairSpillPool;
 use datafusion::execution::runtime_env::RuntimeEnvBuilder;
 use datafusion::execution::session_state::SessionStateBuilder;
+use datafusion::physical_optimizer::optimizer::PhysicalOptimizer;
 use datafusion::prelude::{SQLOptions, SessionConfig, SessionContext};
 
 use super::SqlError;
 use super::functions;
 use super::guard::Admitted;
+use super::in_order::UnionsInOrder;
 use super::meter::Meter;
 use super::metering;
 use super::tables::{BaseTable, Table};
@@ -66,6 +68,8 @@ pub(crate) async fn open(
         .with_information_schema(true)
         .with_target_partitions(1)
         .with_batch_size(BATCH_ROWS);
+    let mut rules = PhysicalOptimizer::new().rules;
+    rules.insert(0, Arc::new(UnionsInOrder));
     let meter = Arc::new(Meter::new(resources.memory_bytes));
     let state = SessionStateBuilder::new()
         .with_config(config)
@@ -75,6 +79,7 @@ pub(crate) async fn open(
         .with_file_formats(Vec::new())
         .with_analyzer_rule(Arc::clone(&meter) as _)
         .with_query_planner(meter)
+        .with_physical_optimizer_rules(rules)
         .with_physical_optimizer_rule(Arc::new(wire.clone()))
         .build();
     let context = SessionContext::new_with_state(state);

@@ -13,6 +13,7 @@ use tokio::task::AbortHandle;
 use super::SqlError;
 use super::allowance::{Allowance, Bounds};
 use super::guard;
+use super::repeatable::{self, Withheld};
 use super::session::{self, Resources, Shown};
 use super::text::Cells;
 use super::tripwire::Tripwire;
@@ -85,7 +86,8 @@ impl Workbench {
     /// ledger order where the query keeps it. Dropping the future ends the query.
     ///
     /// # Errors
-    /// As the SQL door, by the bounds of the allowance.
+    /// As the SQL door, by the bounds of the allowance; [`SqlError::Invalid`] also where another run could give another
+    /// answer (`now()`, `EXPLAIN`, `information_schema`).
     pub async fn query(&self, sql: &str, allowance: &mut Allowance) -> Result<Table, SqlError> {
         let wire = Tripwire::new(Some(allowance.deadline()));
         // In a thread whose stack is made for it: the SQL may come out of a package that is being verified.
@@ -139,7 +141,9 @@ async fn answer(
     let running = |error| SqlError::running(&error, time);
     let resources = Resources { memory_bytes, spill: None };
     let context = session::open(shown, &resources, wire).await?;
-    let frame = session::plan(&context, admitted).await?;
+    let withheld = Withheld::of(&context);
+    let frame = session::plan(&context, admitted).await.map_err(|error| withheld.told(error))?;
+    repeatable::check(frame.logical_plan())?;
     let fields = frame.schema().fields().iter();
     let columns = fields.map(|field| field.name().clone()).collect();
     let mut table = Table { columns, rows: Vec::new() };

@@ -4,7 +4,7 @@ use std::fs;
 use std::path::Path;
 
 use serde::{Deserialize, Serialize};
-use tlog::{CheckpointError, Hash, TreeSize};
+use tlog::{Checkpoint, CheckpointError, Hash, TreeSize};
 
 use crate::rows::RowError;
 use crate::rows::segment::sync_dir;
@@ -143,6 +143,20 @@ impl Kept {
             known_checkpoint: contradiction.known_note.clone(),
             offered_checkpoint: contradiction.offered_note.clone(),
         }
+    }
+
+    /// Found by the recorder of accesses: the log does not continue the checkpoint that it remembered.
+    pub(crate) fn not_continued(
+        reason: String,
+        known: Option<(Checkpoint, String)>,
+        offered_checkpoint: Option<String>,
+    ) -> Self {
+        let found_at = jiff::Timestamp::now().to_string();
+        let (size, root, known_checkpoint) = match known {
+            Some((known, note)) => (known.size.0, known.root.to_string(), Some(note)),
+            None => (0, String::new(), None),
+        };
+        Self { reason, found_at, size, root, known_checkpoint, offered_checkpoint }
     }
 
     /// The contradiction found earlier. One that cannot be read is one all the same.

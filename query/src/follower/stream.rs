@@ -48,8 +48,9 @@ struct Status {
 }
 
 impl Following {
-    /// A follower that will not run, because of what an earlier one found.
+    /// A follower that will not run, because of what was found before.
     pub(crate) fn stopped(reason: String) -> Self {
+        metrics::gauge!("exhibit_query_stopped").set(1.0);
         let mut status = Status::new();
         status.stopped = Some(reason);
         Self { view: watch::channel(None).1, status: watch::channel(status).1 }
@@ -266,7 +267,9 @@ fn stopped(error: &CopyError) -> String {
 
 /// How a contradiction reads at the doors.
 pub(crate) fn contradicted(reason: &str) -> String {
-    format!("the log contradicts itself: {reason}. Both checkpoints are kept in contradiction.json")
+    format!(
+        "the log contradicts itself: {reason}. What is known of it is kept in contradiction.json"
+    )
 }
 
 fn has_expired(status: &tonic::Status) -> bool {

@@ -141,6 +141,10 @@ async fn strangers_who_knock_again_and_again_are_counted() {
     node.doors.record_knocks(node.doors.knocks.ended(Instant::now() + WINDOW)).await;
     *node.notebook.is_broken.lock().unwrap() = false;
     assert_eq!(told().len(), expected.len());
+    // It answers too late: what it may have is not told it again.
+    *node.notebook.is_slow.lock().unwrap() = true;
+    node.doors.record_knocks(node.doors.knocks.ended(Instant::now() + 2 * WINDOW)).await;
+    *node.notebook.is_slow.lock().unwrap() = false;
     node.doors.record_knocks(node.doors.knocks.end()).await;
     let mut counted = told().split_off(expected.len());
     counted.sort_by_key(|(_, count)| *count);

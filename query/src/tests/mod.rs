@@ -7,5 +7,6 @@ mod fixture;
 mod hostile;
 mod memory;
 mod ocsf;
+mod refusals;
 mod sql;
 mod workbench;

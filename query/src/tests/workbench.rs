@@ -177,3 +177,67 @@ async fn a_query_that_nobody_waits_for_ends() {
         assert_eq!(workbench.query("SELECT 1", &mut next).await.unwrap().rows.len(), 1, "{sql}");
     }
 }
+
+#[tokio::test]
+async fn what_could_differ_the_next_time_is_refused() {
+    let log = TestLog::of_exchanges(3);
+    let workbench = Workbench::new(log.leaves(0..log.len()), log.openings()).unwrap();
+    for sql in [
+        "SELECT now()",
+        "SELECT leaf_index FROM events WHERE recorded_at < NOW()",
+        "SELECT current_timestamp",
+        "SELECT current_date",
+        "SELECT current_time",
+        "SELECT today()",
+        "SELECT random()",
+        "SELECT uuid()",
+        "SELECT leaf_index FROM events ORDER BY random()",
+        "SELECT leaf_index FROM events LIMIT CAST(10 * random() AS BIGINT)",
+        "SELECT (SELECT max(leaf_index) FROM events WHERE recorded_at < now())",
+        "WITH a AS (SELECT uuid() AS u FROM events) SELECT count(u) FROM a",
+        "SELECT count(*) OVER (PARTITION BY random()) FROM events",
+        "SELECT value FROM generate_series(1, CAST(date_part('epoch', now()) AS BIGINT))",
+        "SELECT inclusion_proof(2)",
+        "SELECT version()",
+        "SELECT exp(1.5)",
+        "SELECT pow(2.0, 0.5)",
+        "EXPLAIN SELECT 1",
+        "EXPLAIN ANALYZE SELECT count(*) FROM events",
+        "SHOW TABLES",
+        "SHOW COLUMNS FROM events",
+        "SELECT * FROM information_schema.df_settings",
+        "SELECT count(*) FROM events WHERE kind IN (SELECT name FROM information_schema.df_settings)",
+    ] {
+        let error = workbench.query(sql, &mut plenty()).await.unwrap_err();
+        assert_eq!(error.code(), "sql_invalid", "{sql}: {error}");
+        let told = error.to_string();
+        assert!(told.contains("not offered in a list"), "{sql}: {told}");
+    }
+    let told = workbench.query("SELECT nowhere()", &mut plenty()).await.unwrap_err().to_string();
+    assert!(told.contains("Invalid function 'nowhere'"), "{told}");
+}
+
+#[tokio::test]
+async fn rows_of_a_union_come_side_by_side() {
+    let log = TestLog::of_exchanges(3);
+    let workbench = Workbench::new(log.leaves(0..log.len()), log.openings()).unwrap();
+    let union = "SELECT 0 AS side, value FROM generate_series(1, 5000)
+        UNION ALL SELECT 1, value FROM generate_series(1, 5000)
+        UNION ALL SELECT 2, value FROM generate_series(1, 5000)";
+    let expected: Vec<Vec<Option<String>>> = (0..3)
+        .flat_map(|side| (1..=5000).map(move |n: u32| vec![side.to_string(), n.to_string()]))
+        .map(|row: Vec<String>| row.into_iter().map(Some).collect())
+        .collect();
+    let mut allowance = Allowance::new(Bounds { rows: 100_000, ..BOUNDS });
+    let mut rows = async |sql: &str| workbench.query(sql, &mut allowance).await.unwrap().rows;
+    assert!(rows(union).await == expected);
+    let limited = format!("SELECT * FROM ({union}) LIMIT 5010 OFFSET 10");
+    assert!(rows(&limited).await == expected[10..5020]);
+    // As an aggregate sees them.
+    let firsts = format!("SELECT value, first_value(side) FROM ({union}) GROUP BY value");
+    let firsts = rows(&firsts).await;
+    assert_eq!(firsts.len(), 5000);
+    for (row, all) in firsts.iter().zip(&expected) {
+        assert_eq!((&row[0], row[1].as_deref()), (&all[1], Some("0")));
+    }
+}

@@ -1,13 +1,15 @@
-//! Evidence for a stranger: exported, verified, checked with stock tools, and caught when one byte is other.
+//! Evidence for a stranger: exported, verified, and checked with stock tools.
 
-use std::collections::BTreeMap;
+mod period;
+mod sampled;
+mod tampered;
+
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, ensure};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::json;
-use sha2::{Digest, Sha256};
 use tests::binary::{Ran, Tool, exhibit};
 use tests::peers::Python;
 use tests::system::{Shape, System};
@@ -146,235 +148,6 @@ fn programs(system: &System, python: &Python) -> Result<PathBuf> {
     Ok(folder)
 }
 
-#[test]
-fn one_flipped_byte_in_any_file_is_caught() -> Result<()> {
-    tests::run(async {
-        let Some(guarded) = worked().await? else { return Ok(()) };
-        let system = &guarded.system;
-        let package = export(&guarded, "package").await?;
-        verify(system, &package).await?.ended(0)?;
-        let files = files(&package)?;
-        ensure!(files.len() > 30, "a package of {} files", files.len());
-        let mut caught: BTreeMap<String, usize> = BTreeMap::new();
-        for file in &files {
-            let original = std::fs::read(file)?;
-            flip(file)?;
-            let report = verify(system, &package).await?;
-            std::fs::write(file, original)?;
-            let shown = file.strip_prefix(&package)?.display().to_string();
-            let code = first_code(&report.ended(1).with_context(|| shown.clone())?)?;
-            *caught.entry(code).or_default() += 1;
-        }
-        println!("{} files, one flipped byte each: {caught:?}", files.len());
-        verify(system, &package).await?.ended(0)?;
-        Ok(())
-    })
-}
-
-#[test]
-fn other_tampering_is_caught_with_its_code() -> Result<()> {
-    tests::run(async {
-        let Some(guarded) = worked().await? else { return Ok(()) };
-        let system = &guarded.system;
-        let package = export(&guarded, "package").await?;
-
-        let stray = package.join("data/criteria/notes.txt");
-        std::fs::write(&stray, "all good")?;
-        caught(system, &package, "bag.stray").await?;
-        std::fs::remove_file(&stray)?;
-
-        let checkpoint = package.join("data/proofs/checkpoint");
-        std::fs::rename(&checkpoint, system.path("checkpoint"))?;
-        caught(system, &package, "bag.missing").await?;
-        std::fs::rename(system.path("checkpoint"), &checkpoint)?;
-
-        // A row goes, and the manifests are made to fit: the signature is not.
-        let list = package.join("data/criteria/CC6.1/population.csv");
-        let text = std::fs::read_to_string(&list)?;
-        let shorter: Vec<&str> = text.split_inclusive('\n').collect();
-        std::fs::write(&list, shorter[..shorter.len() - 1].concat())?;
-        refit(&package)?;
-        caught(system, &package, "signature.mismatch").await?;
-
-        // Keys that the reader does not trust.
-        let package = export(&guarded, "second").await?;
-        let trust = std::fs::read_to_string(system.path("trust"))?;
-        let swapped =
-            |name: &str, other: &str| trust.replace(system.vkey(name), system.vkey(other));
-        for (name, other) in [("packages", "gateway"), ("log", "packages")] {
-            std::fs::write(system.path("other-trust"), swapped(name, other))?;
-            let report = verify_with(system, &package, "other-trust").await?.ended(1)?;
-            ensure!(!first_code(&report)?.is_empty(), "{}", report.stdout);
-        }
-        let missing = trust.replace(&format!("recorder {}\n", system.vkey("gateway")), "");
-        std::fs::write(system.path("other-trust"), missing)?;
-        verify_with(system, &package, "other-trust").await?.ended(1)?;
-        std::fs::write(system.path("other-trust"), "log nonsense\n")?;
-        let unusable = verify_with(system, &package, "other-trust").await?.ended(2)?;
-        ensure!(unusable.error_code()? == "trust", "{}", unusable.stdout);
-        verify(system, &package).await?.ended(0)?;
-        Ok(())
-    })
-}
-
-#[test]
-fn a_zip_verifies_and_a_sample_is_drawn_from_it() -> Result<()> {
-    tests::run(async {
-        let Some(guarded) = worked().await? else { return Ok(()) };
-        let system = &guarded.system;
-        let package = export(&guarded, "package.zip").await?;
-        verify(system, &package).await?.ended(0)?;
-        let draw = |nonce: &str, out: &str| {
-            let args = [
-                "--json",
-                "sample",
-                "package.zip",
-                "--criterion",
-                "CC6.1",
-                "--nonce",
-                nonce,
-                "--size",
-                "3",
-            ];
-            let args: Vec<String> =
-                args.iter().chain(&["--out", out]).map(ToString::to_string).collect();
-            Ok::<_, anyhow::Error>(Tool::exhibit(args)?.within(system.dir()))
-        };
-        let drawn = draw("auditor's own words", "sample")?.succeed().await?.json()?;
-        let leaves = drawn["leaves"].as_array().context("leaves")?;
-        ensure!(leaves.len() == 3 && drawn["population"].as_u64() > Some(3), "{drawn}");
-        let again = draw("auditor's own words", "again")?.succeed().await?.json()?;
-        ensure!(again["leaves"] == drawn["leaves"], "the same nonce draws {again}, not {drawn}");
-        let manifest = system.path("sample/manifest-sha256.txt");
-        ensure!(manifest.exists(), "a sample is a bag");
-        let args = ["verify", "sample", "--trust", "trust"];
-        let alone = Tool::exhibit(args)?.within(system.dir()).run().await?.ended(2)?;
-        ensure!(alone.stderr.contains("no package but a sample"), "{}", alone.stderr);
-        let of = ["--json", "verify", "sample", "--of", "package.zip", "--trust", "trust"];
-        let compared = || Ok::<_, anyhow::Error>(Tool::exhibit(of)?.within(system.dir()));
-        let same = compared()?.succeed().await?.json()?;
-        ensure!(same["ok"] == true && same["sample"]["size"] == 3, "{same}");
-        let leaf = leaves[0].as_u64().context("a leaf index")?;
-        let item = system.path(&format!("sample/data/items/{leaf}/call.json"));
-        let kept = std::fs::read(&item)?;
-        flip(&item)?;
-        let other = compared()?.run().await?.ended(1)?.json()?;
-        ensure!(other["ok"] == false && other["sample"]["wrong"][0].is_string(), "{other}");
-        std::fs::write(&item, kept)?;
-        let proofs = files(&system.path("sample"))?.into_iter();
-        let proofs =
-            proofs.filter(|path| path.extension().is_some_and(|end| end == "tlog-proof")).count();
-        ensure!(proofs >= 3, "{proofs} proofs in a sample of 3");
-        let args = [
-            "--json",
-            "sample",
-            "package.zip",
-            "--criterion",
-            "CC99",
-            "--nonce",
-            "n",
-            "--out",
-            "none",
-        ];
-        Tool::exhibit(args)?.within(system.dir()).run().await?.ended(2)?;
-        Ok(())
-    })
-}
-
-#[test]
-fn a_period_without_evidence_is_no_package() -> Result<()> {
-    tests::run(async {
-        let Some(guarded) = worked().await? else { return Ok(()) };
-        let system = &guarded.system;
-        let ada = guarded.reader("ada").await?;
-        // Reversed, empty, not over, no time at all.
-        let cases = [
-            ("2026-03-01T00:00:00Z", "2026-02-01T00:00:00Z"),
-            ("2001-01-01T00:00:00Z", "2001-02-01T00:00:00Z"),
-            ("2026-01-01T00:00:00Z", "2099-01-01T00:00:00Z"),
-            ("yesterday", "2099-01-01T00:00:00Z"),
-        ];
-        let mut codes = Vec::new();
-        for (from, to) in cases {
-            let args = ["--json", "export", "--from", from, "--to", to, "--out", "nothing"];
-            let refused = system.exhibit(&ada, &args)?.run().await?.ended(2)?;
-            ensure!(!system.path("nothing").exists(), "a package of {from} to {to}");
-            ensure!(refused.stderr.len() > 40, "it says little: {}", refused.stderr);
-            codes.push(refused.error_code()?);
-        }
-        let distinct: std::collections::BTreeSet<_> = codes.iter().collect();
-        ensure!(distinct.len() == cases.len(), "each has its own code: {codes:?}");
-        // Whoever may not export is told so.
-        let sam = guarded.reader("sam").await?;
-        let args =
-            ["--json", "export", "--from", cases[0].1, "--to", cases[0].0, "--out", "nothing"];
-        let denied = system.exhibit(&sam, &args)?.run().await?.ended(2)?;
-        ensure!(denied.error_code()? == "role_required", "{}", denied.stdout);
-        Ok(())
-    })
-}
-
-/// A system in which something happened: calls that passed, were masked, blocked and denied.
-async fn worked() -> Result<Option<Guarded>> {
-    let Some(guarded) = Guarded::start(Shape::Together).await? else { return Ok(None) };
-    let mut erin = guarded.client("erin").await?;
-    let mut carl = guarded.client("carl").await?;
-    erin.call("find_customer", &json!({"query": "grace"})).await?;
-    erin.call("run_sql", &json!({"statement": "DROP DATABASE billing"})).await?;
-    erin.call("deploy", &json!({"service": "=cmd|' /C calc'!A0"})).await?;
-    carl.call("deploy", &json!({"service": "billing"})).await?;
-    erin.call("digest", &json!({"note": "<script>alert(1)</script>"})).await?;
-    Ok(Some(guarded))
-}
-
-/// Exports everything so far, to `name` in the system's folder.
-async fn export(guarded: &Guarded, name: &str) -> Result<PathBuf> {
-    let system = &guarded.system;
-    let ada = guarded.reader("ada").await?;
-    let calls = "SELECT count(*) FROM exchanges WHERE method = 'tools/call' AND NOT is_open";
-    system.rows(&ada, calls, |rows| rows == [json!([5])]).await?;
-    let period = system.sql(&ada, "SELECT min(recorded_at), max(recorded_at) FROM events").await?;
-    let time = |column: usize| period["rows"][0][column].as_str().unwrap_or_default().to_owned();
-    let (from, to) = (time(0), time(1));
-    let args = ["--json", "export", "--from", &from, "--to", &to, "--out", name];
-    let exported = system.exhibit(&ada, &args)?.succeed().await?.json()?;
-    ensure!(exported["package"] == name, "{exported}");
-    Ok(system.path(name))
-}
-
-async fn verify(system: &System, package: &Path) -> Result<Ran> {
-    verify_with(system, package, "trust").await
-}
-
-async fn verify_with(system: &System, package: &Path, trust: &str) -> Result<Ran> {
-    let trust = system.path(trust);
-    let args = [
-        "--json".as_ref(),
-        "verify".as_ref(),
-        package.as_os_str(),
-        "--trust".as_ref(),
-        trust.as_os_str(),
-    ];
-    Tool::exhibit(args)?.run().await
-}
-
-/// The package must be refused, and this code be among the reasons.
-async fn caught(system: &System, package: &Path, code: &str) -> Result<()> {
-    let report = verify(system, package).await?.ended(1)?.json()?;
-    let checks = report["checks"].as_array().cloned().unwrap_or_default();
-    ensure!(checks.iter().any(|check| check["code"] == code), "{code} is not in {report}");
-    Ok(())
-}
-
-/// The code of the first check that failed.
-fn first_code(ran: &Ran) -> Result<String> {
-    let report = ran.json()?;
-    let checks = report["checks"].as_array().cloned().unwrap_or_default();
-    let failed = checks.iter().find(|check| check["outcome"] == "fail");
-    let code = failed.and_then(|check| check["code"].as_str());
-    code.map(str::to_owned).with_context(|| format!("no check failed with a code: {report}"))
-}
-
 /// `ssh-keygen -Y verify`, with an allowed_signers file made from the vkey of the key `name`.
 async fn signature(system: &System, package: &Path, name: &str) -> Result<Ran> {
     let vkey = system.vkey(name);
@@ -403,22 +176,62 @@ async fn signature(system: &System, package: &Path, name: &str) -> Result<Ran> {
     tool.reading(&package.join("tagmanifest-sha256.txt"))?.run().await
 }
 
-/// Writes both manifests anew, for the files that are there now.
-fn refit(package: &Path) -> Result<()> {
-    for manifest in ["manifest-sha256.txt", "tagmanifest-sha256.txt"] {
-        let path = package.join(manifest);
-        let lines = std::fs::read_to_string(&path)?;
-        let refitted: Vec<String> = lines
-            .lines()
-            .map(|line| {
-                let name = line.split_once("  ").context("a line of a manifest")?.1;
-                let digest = Sha256::digest(std::fs::read(package.join(name))?);
-                Ok(format!("{}  {name}\n", hex::encode(digest)))
-            })
-            .collect::<Result<_>>()?;
-        std::fs::write(&path, refitted.concat())?;
-    }
+/// A system in which something happened: calls that passed, were masked, blocked and denied.
+async fn worked() -> Result<Option<Guarded>> {
+    let Some(guarded) = Guarded::start(Shape::Together).await? else { return Ok(None) };
+    let mut erin = guarded.client("erin").await?;
+    let mut carl = guarded.client("carl").await?;
+    erin.call("find_customer", &json!({"query": "grace"})).await?;
+    erin.call("run_sql", &json!({"statement": "DROP DATABASE billing"})).await?;
+    erin.call("deploy", &json!({"service": "=cmd|' /C calc'!A0"})).await?;
+    carl.call("deploy", &json!({"service": "billing"})).await?;
+    erin.call("digest", &json!({"note": "<script>alert(1)</script>"})).await?;
+    Ok(Some(guarded))
+}
+
+/// Exports everything so far, to `name` in the system's folder.
+async fn export(guarded: &Guarded, name: &str) -> Result<PathBuf> {
+    recorded(guarded, 5).await?;
+    export_with(guarded, name, "min(recorded_at)", &[]).await
+}
+
+/// Waits until the query node shows so many calls of tools, answered.
+async fn recorded(guarded: &Guarded, calls: u32) -> Result<()> {
+    let ada = guarded.reader("ada").await?;
+    let count = "SELECT count(*) FROM exchanges WHERE method = 'tools/call' AND NOT is_open";
+    guarded.system.rows(&ada, count, |rows| rows == [json!([calls])]).await?;
     Ok(())
+}
+
+/// Exports from the time that this SQL names until now, for who kept these files of checkpoints.
+async fn export_with(guarded: &Guarded, name: &str, from: &str, kept: &[&str]) -> Result<PathBuf> {
+    let system = &guarded.system;
+    let ada = guarded.reader("ada").await?;
+    let times = format!("SELECT {from}, max(recorded_at) FROM events");
+    let period = system.sql(&ada, &times).await?;
+    let time = |column: usize| period["rows"][0][column].as_str().unwrap_or_default().to_owned();
+    let (from, to) = (time(0), time(1));
+    let mut args = vec!["--json", "export", "--from", &from, "--to", &to, "--out", name];
+    args.extend(kept.iter().flat_map(|file| ["--since", file]));
+    let exported = system.exhibit(&ada, &args)?.succeed().await?.json()?;
+    ensure!(exported["package"] == name, "{exported}");
+    Ok(system.path(name))
+}
+
+async fn verify(system: &System, package: &Path) -> Result<Ran> {
+    verify_with(system, package, "trust").await
+}
+
+async fn verify_with(system: &System, package: &Path, trust: &str) -> Result<Ran> {
+    let trust = system.path(trust);
+    let args = [
+        "--json".as_ref(),
+        "verify".as_ref(),
+        package.as_os_str(),
+        "--trust".as_ref(),
+        trust.as_os_str(),
+    ];
+    Tool::exhibit(args)?.run().await
 }
 
 /// Flips one bit in the middle of a file.

@@ -34,19 +34,18 @@ fn a_full_disk_at_any_call_stops_the_ledger_and_loses_nothing() -> Result<()> {
     at_every_call(Fault::Full)
 }
 
-/// The test of these tests: with a sync missing they must see the loss.
+/// The test of these tests: with a sync missing they must see the loss, of the write-ahead log or of the checkpoint
+/// before its rename. (A rename that is lost leaves the checkpoint before it, which the store satisfies.)
 #[test]
 fn a_disk_that_lies_about_a_sync_is_found_out() -> Result<()> {
     tests::run(async {
-        for part in [".log", "ledger/checkpoint", "ledger/.tmp"] {
+        for part in [".log", "ledger/.tmp"] {
             let mut house = House::new().await?;
             let disk = house.disk()?;
             house.system.set_environment(disk.lying_environment(part)?);
             let seen = house.append(&disk).await?;
             let kept = house.restarts_on(&disk, Unsynced::Lost, &seen).await;
-            if part == ".log" {
-                ensure!(kept.is_err(), "the write-ahead log was not synced, and nobody noticed");
-            }
+            ensure!(kept.is_err(), "{part} was not synced, and nobody noticed");
         }
         Ok(())
     })

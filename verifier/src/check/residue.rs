@@ -1,18 +1,27 @@
 //! Was anything left unmasked?
 
 use std::collections::BTreeMap;
+use std::fmt;
 
+use controls::RULES;
 use proto::kind::{Kind, call_of};
 use proto::v1::{MediaType, Slot};
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
 use super::case::Case;
+use super::run::Found;
 use super::snapshots::Snapshots;
-use crate::report::{Checked, Stop, fail_at};
+use crate::report::{Checked, Remark, Stop, fail_at};
 
 /// The snapshot's own detectors find nothing in what was recorded as masked.
-pub(super) fn check(case: &Case<'_>, snapshots: &Snapshots) -> Checked {
+pub(super) fn check(case: &Case<'_>, snapshots: Result<&Snapshots, Stop>) -> Found {
+    let mut elsewhere = Elsewhere::default();
+    let checked = snapshots.and_then(|snapshots| search(case, snapshots, &mut elsewhere));
+    Found::from((checked, elsewhere.remark()))
+}
+
+fn search(case: &Case<'_>, snapshots: &Snapshots, elsewhere: &mut Elsewhere) -> Checked {
     let disclosures = case.all_disclosures()?;
     let leaves = case.all_leaves()?;
     let (mut scanned, mut unseen, mut unruled) = (0, 0, 0);
@@ -52,22 +61,60 @@ pub(super) fn check(case: &Case<'_>, snapshots: &Snapshots) -> Checked {
         };
         if let Some(first) = found.first() {
             let at = format!("leaf {}, {}", row.index, row.slot_name());
+            if !snapshot.rules_match() {
+                elsewhere.found(&at, snapshot.rules(), &first.rule);
+                continue;
+            }
             let detail =
                 format!("the detector {} finds a value that should have been masked", first.rule);
             return Err(fail_at("residue.found", at, detail));
         }
         scanned += 1;
     }
+    let rest = format!("{unseen} withheld or erased, {unruled} without a snapshot{elsewhere}");
     if scanned == 0 {
-        return Err(Stop::NotChecked(format!(
-            "no message or input could be searched ({unseen} withheld or erased, {unruled} without a snapshot)"
-        )));
+        return Err(Stop::NotChecked(format!("no message or input could be searched ({rest})")));
     }
     Ok(format!(
-        "{scanned} of {} recorded messages and inputs searched, nothing left unmasked; {unseen} withheld or erased, \
-         {unruled} without a snapshot",
-        scanned + unseen + unruled
+        "{scanned} of {} recorded messages and inputs searched, nothing left unmasked; {rest}",
+        scanned + unseen + unruled + elsewhere.count
     ))
+}
+
+/// Values that this build's rules find where the rules of the snapshot did not look.
+#[derive(Default)]
+struct Elsewhere {
+    count: u64,
+    first: Option<String>,
+}
+
+impl Elsewhere {
+    fn found(&mut self, at: &str, rules: &str, detector: &str) {
+        self.count += 1;
+        self.first.get_or_insert_with(|| {
+            format!("{at}, masked by the rules {rules}: the detector {detector} finds a value")
+        });
+    }
+
+    fn remark(self) -> Option<Remark> {
+        let Self { count, first } = self;
+        first.map(|first| Remark {
+            word: "OTHER MASKING",
+            meaning: format!(
+                "{count} messages and inputs were masked by other rules than this build's, {RULES}, which find values in \
+                 them that those may not have looked for. The first: {first}"
+            ),
+        })
+    }
+}
+
+impl fmt::Display for Elsewhere {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.count {
+            0 => Ok(()),
+            count => write!(f, ", {count} masked by other rules"),
+        }
+    }
 }
 
 /// What a decision input holds of a caller's text, where it stood in the message: names decide what is masked.

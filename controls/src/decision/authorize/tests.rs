@@ -3,6 +3,7 @@ use std::sync::LazyLock;
 use proptest::prelude::*;
 use proto::v1::{AuthMethod, Fact, FactKind, Verdict};
 
+use super::MAX_POLICY_IDS_BYTES;
 use crate::decision::*;
 use crate::snapshot::*;
 
@@ -323,4 +324,18 @@ proptest! {
     fn bytes_never_panic(bytes in prop::collection::vec(any::<u8>(), 0..80)) {
         prop_assert!(DecisionInput::parse(&bytes).is_err());
     }
+}
+
+#[test]
+fn more_policies_than_a_leaf_can_name_deny() {
+    let permits = |count: usize| -> String {
+        let id = |n| format!("@id(\"{n:0>100}\") permit(principal, action, resource);\n");
+        (0..count).map(id).collect()
+    };
+    let most = MAX_POLICY_IDS_BYTES / 100;
+    let decision = decide(&permits(most), &call("{}"));
+    assert_eq!((decision.verdict, decision.policy_ids.len()), (Verdict::Allow, most));
+    let decision = decide(&permits(most + 1), &call("{}"));
+    assert_eq!((decision.verdict, decision.evaluation_error), (Verdict::Deny, true));
+    assert_eq!(decision.policy_ids, Vec::<String>::new());
 }

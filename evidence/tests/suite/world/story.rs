@@ -133,12 +133,70 @@ impl World {
 
     /// A log of a few calls, decided by this snapshot, from its first leaf on; all of it sealed.
     pub(crate) fn sealed(snapshot: &Snapshot) -> Self {
+        Self::sealed_after(snapshot, |_| ())
+    }
+
+    /// As [`sealed`](Self::sealed), and a gateway that masks nothing recorded a server's message as it came.
+    pub(crate) fn unmasked(snapshot: &Snapshot, message: &str) -> Self {
+        Self::sealed_after(snapshot, |world| {
+            let said = vec![(Slot::Message, MediaType::Json, message.as_bytes().to_vec())];
+            world.say(GATEWAY, Kind::StreamMessage(v1::StreamMessage::default()), said);
+        })
+    }
+
+    /// As [`sealed`](Self::sealed), and a gateway counted refusals of one address.
+    pub(crate) fn counted(snapshot: &Snapshot, count: u64) -> Self {
+        Self::sealed_after(snapshot, |world| {
+            let failed = v1::AuthenticationFailed {
+                server: "db".into(),
+                reason: v1::authentication_failed::Reason::BadSignature.into(),
+                http_status: 401,
+                count,
+            };
+            let denied = v1::CallDenied {
+                refusal: v1::Refusal::UnknownServer.into(),
+                http_status: 404,
+                count,
+                ..v1::CallDenied::default()
+            };
+            for kind in [Kind::AuthenticationFailed(failed), Kind::CallDenied(denied)] {
+                let client = br#"{"address":"203.0.113.9"}"#.to_vec();
+                world.say(GATEWAY, kind, vec![(Slot::Client, MediaType::Json, client)]);
+            }
+        })
+    }
+
+    /// A reader asks this.
+    pub(crate) fn ask(&mut self, query: &str) {
+        self.access(v1::evidence_accessed::Door::Sql, query);
+    }
+
+    /// A server's message of this many bytes, once more after the period and before the next seal.
+    pub(crate) fn sealed_behind(snapshot: &Snapshot, size_bytes: usize) -> Self {
+        let mut world = Self::empty();
+        world.from = world.now_ns;
+        world.begin();
+        world.activate(snapshot, None);
+        world.call(snapshot, "ada", "engineers", "SELECT 1", v1::Outcome::Result);
+        world.now_ns += 60 * SECOND_NS;
+        world.to = world.now_ns;
+        world.call(snapshot, "ada", "engineers", "SELECT 2", v1::Outcome::Result);
+        let message = format!(r#"{{"jsonrpc":"2.0","method":"{}"}}"#, "x".repeat(size_bytes));
+        let said = vec![(Slot::Message, MediaType::Json, message.into_bytes())];
+        world.say(GATEWAY, Kind::StreamMessage(v1::StreamMessage::default()), said);
+        world.seal(GATEWAY);
+        world.seal(LEDGER);
+        world
+    }
+
+    fn sealed_after(snapshot: &Snapshot, last: impl FnOnce(&mut Self)) -> Self {
         let mut world = Self::empty();
         world.from = world.now_ns;
         world.begin();
         world.activate(snapshot, None);
         world.call(snapshot, "ada", "engineers", "SELECT 1", v1::Outcome::Result);
         world.call(snapshot, "eve", "contractors", "SELECT 2", v1::Outcome::Result);
+        last(&mut world);
         world.seal(GATEWAY);
         world.seal(LEDGER);
         world.now_ns += 60 * SECOND_NS;

@@ -19,9 +19,11 @@ use tokio_stream::wrappers::ReceiverStream;
 use tonic::Status;
 
 use super::{House, ORIGIN, recorder};
+use crate::door::strangers::Stranger;
 use crate::door::{Reply, append};
 
-struct Stream {
+/// A recorder's stream.
+pub(super) struct Stream {
     epoch: Id,
     frames: mpsc::Sender<Result<AppendRequest, Status>>,
     answers: Reply<AppendResponse>,
@@ -30,7 +32,17 @@ struct Stream {
 impl Stream {
     async fn open(house: &House, epoch: u8) -> Self {
         let (frames, receiver) = mpsc::channel(16);
-        let answers = append::open(house.doors(), ReceiverStream::new(receiver));
+        let known = Stranger::default();
+        let answers = append::open(house.doors(), known, ReceiverStream::new(receiver));
+        Self::prove(epoch, frames, answers).await
+    }
+
+    /// Opens it and proves the key.
+    pub(super) async fn prove(
+        epoch: u8,
+        frames: mpsc::Sender<Result<AppendRequest, Status>>,
+        answers: Reply<AppendResponse>,
+    ) -> Self {
         let epoch = Id([epoch; 16]);
         let mut stream = Self { epoch, frames, answers };
         let key = recorder();
@@ -43,7 +55,7 @@ impl Stream {
         stream
     }
 
-    async fn send(&self, frame: Request) {
+    pub(super) async fn send(&self, frame: Request) {
         self.frames.send(Ok(AppendRequest { frame: Some(frame) })).await.unwrap();
     }
 
@@ -62,7 +74,7 @@ impl Stream {
         self.send(Request::Events(Events { events: events.iter().map(new).collect() })).await;
     }
 
-    async fn acknowledged(&mut self) -> Result<Vec<Acknowledgement>, String> {
+    pub(super) async fn acknowledged(&mut self) -> Result<Vec<Acknowledgement>, String> {
         match self.next().await? {
             Response::Acknowledged(acknowledged) => Ok(acknowledged.events),
             other => panic!("{other:?}"),
@@ -70,7 +82,7 @@ impl Stream {
     }
 
     /// The event after `before`, and the head that it makes.
-    fn event(&self, before: Option<&ChainHead>) -> (Bytes, ChainHead) {
+    pub(super) fn event(&self, before: Option<&ChainHead>) -> (Bytes, ChainHead) {
         let recorder = proto::chain::next(before, "r", &self.epoch.0);
         let sequence = recorder.sequence;
         let event = encode_event(&Event {
