@@ -28,9 +28,12 @@ pub(crate) struct Log {
 /// An event is not durable, as far as is known.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum Unrecorded {
+    /// The recorder was not ready within the wait: nothing was handed to it.
+    #[error(transparent)]
+    NotReady(RecordError),
     /// The recorder does not take it.
     #[error(transparent)]
-    Refused(#[from] RecordError),
+    Refused(RecordError),
     /// The wait is over; the event may still become durable.
     #[error("the ledger did not acknowledge the record within {} ms", .wait.as_millis())]
     Late {
@@ -51,6 +54,7 @@ impl Unrecorded {
     /// It may become durable yet.
     pub(crate) fn may_come(&self) -> bool {
         match self {
+            Unrecorded::NotReady(_) => false,
             Unrecorded::Refused(error) => error.may_come(),
             Unrecorded::Late { .. } | Unrecorded::Broken => true,
         }
@@ -137,7 +141,7 @@ impl Log {
                 Err(error) if error.is_retryable() && Instant::now() + PAUSE < deadline => {
                     sleep(PAUSE).await;
                 }
-                Err(error) => return Err(error.into()),
+                Err(error) => return Err(Unrecorded::NotReady(error)),
             }
         }
     }
@@ -183,5 +187,18 @@ async fn persist(recorder: Recorder, drafts: Vec<Draft>) -> Result<(), RecordErr
         metrics::counter!("exhibit_gateway_unrecorded_total").increment(1);
         tracing::error!(code = error.code(), %error, "what has happened could not be recorded");
         return Err(error);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_what_was_handed_over_may_come() {
+        let away = || RecordError::Unavailable { reason: "away".to_owned() };
+        assert!(!Unrecorded::NotReady(away()).may_come());
+        assert!(Unrecorded::Refused(away()).may_come());
+        assert!(!Unrecorded::Refused(RecordError::Overloaded).may_come());
     }
 }

@@ -2,7 +2,8 @@
 //! one by one, the rest are counted and recorded as one event of each kind when the window ends.
 //!
 //! Every refusal is in the record, alone or in a count, or its caller was told that it could not be recorded. A process
-//! that is killed loses the counts of the windows that were open.
+//! that is killed loses the counts of the windows that were open; one whose ledger goes away just while a count is handed
+//! over can lose that count, which is not handed over twice.
 
 use std::collections::HashMap;
 use std::hash::Hash;

@@ -143,6 +143,12 @@ impl Doors {
     /// Records what knocks were counted in windows that have ended. What it takes is lost when it is dropped midway.
     pub(crate) async fn record_knocks(&self, counts: Vec<Count<Failure>>) {
         let mut counts = counts.into_iter();
+        if let Err(error) = self.journal.readiness() {
+            tracing::warn!(%error, "counted knocks are not recorded yet");
+            let now = Instant::now();
+            counts.for_each(|counted| self.knocks.keep(counted, now));
+            return;
+        }
         while let Some(counted) = counts.next() {
             let client = json_bytes(&json!({"address": counted.source, "user_agent": null}));
             let knock = knock(counted.kind, counted.count, client);
