@@ -8,7 +8,7 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use crate::follower::marks::Mark;
+use crate::follower::marks::{self, Mark};
 use crate::rows::RowError;
 
 const FILE: &str = "exported.ndjson";
@@ -26,16 +26,8 @@ impl Exported {
     /// Reads those kept earlier.
     pub(crate) fn open(dir: &Path) -> Result<Self, RowError> {
         let path = dir.join(FILE);
-        let text = match fs::read_to_string(&path) {
-            Ok(text) => text,
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => String::new(),
-            Err(error) => return Err(RowError::io(path)(error)),
-        };
-        let marks: Result<Arc<[Mark]>, _> = text.lines().map(serde_json::from_str).collect();
-        match marks {
-            Ok(marks) => Ok(Self { path, marks: Mutex::new(marks) }),
-            Err(error) => Err(RowError::Segment { path, reason: error.to_string() }),
-        }
+        let marks = marks::parse(&path, &marks::read(&path)?)?;
+        Ok(Self { path, marks: Mutex::new(marks) })
     }
 
     pub(crate) fn all(&self) -> Arc<[Mark]> {

@@ -23,6 +23,20 @@ pub(crate) struct Mark {
     pub(crate) note: String,
 }
 
+/// The text of a file of marks; empty when there is none yet.
+pub(crate) fn read(path: &Path) -> Result<String, RowError> {
+    match fs::read_to_string(path) {
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(String::new()),
+        read => read.map_err(RowError::io(path)),
+    }
+}
+
+/// One mark a line.
+pub(crate) fn parse(path: &Path, text: &str) -> Result<Arc<[Mark]>, RowError> {
+    let marks: Result<_, serde_json::Error> = text.lines().map(serde_json::from_str).collect();
+    marks.map_err(|error| RowError::Segment { path: path.to_owned(), reason: error.to_string() })
+}
+
 #[derive(Debug)]
 pub(crate) struct Marks {
     path: PathBuf,
@@ -33,22 +47,13 @@ impl Marks {
     /// Reads those kept earlier. An incomplete last line is what a crash leaves, and is dropped.
     pub(crate) fn open(dir: &Path) -> Result<Self, RowError> {
         let path = dir.join(FILE);
-        let text = match fs::read_to_string(&path) {
-            Ok(text) => text,
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => String::new(),
-            Err(error) => return Err(RowError::io(path)(error)),
-        };
+        let text = read(&path)?;
         let whole = text.rfind('\n').map_or(0, |end| end + 1);
         if whole < text.len() {
             let file = OpenOptions::new().write(true).open(&path);
             file.and_then(|file| file.set_len(whole as u64)).map_err(RowError::io(&path))?;
         }
-        let marks: Result<Arc<[Mark]>, _> =
-            text[..whole].lines().map(serde_json::from_str).collect();
-        match marks {
-            Ok(marks) => Ok(Self { path, marks }),
-            Err(error) => Err(RowError::Segment { path, reason: error.to_string() }),
-        }
+        Ok(Self { marks: parse(&path, &text[..whole])?, path })
     }
 
     pub(crate) fn all(&self) -> Arc<[Mark]> {
