@@ -7,6 +7,7 @@ mod say;
 mod serve;
 mod service;
 mod stack;
+mod stop_signal;
 
 use std::io::IsTerminal;
 use std::process::ExitCode;

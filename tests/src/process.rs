@@ -102,9 +102,10 @@ impl Process {
     /// # Errors
     /// When the system refuses.
     pub fn signal(&self, signal: &str) -> Result<()> {
-        let (signal, pid) = (format!("-{signal}"), self.child.id().to_string());
-        let told = Command::new("kill").args([&signal, &pid]).status().context("kill")?;
-        anyhow::ensure!(told.success(), "kill {signal} {pid}: {told}");
+        // Every shell has `kill`; not every system has it as a program.
+        let kill = format!("kill -{signal} {}", self.child.id());
+        let told = Command::new("sh").args(["-c", &kill]).status().context("sh")?;
+        anyhow::ensure!(told.success(), "{kill}: {told}");
         Ok(())
     }
 

@@ -16,6 +16,8 @@ use serde_json::json;
 use super::export;
 use crate::failure::Failure;
 use crate::say::say;
+use crate::stack::Stack;
+use crate::stop_signal::StopSignal;
 use setting::Setting;
 
 #[derive(Debug, Args)]
@@ -40,26 +42,35 @@ struct Told {
 
 impl Demo {
     pub(crate) async fn run(self, json: bool) -> Result<(), Failure> {
-        let began = Instant::now();
-        let setting = Setting::prepare(self.dir.as_deref()).await?;
-        let mut page = Page::new(std::io::stdout(), is_color_wanted());
-        let (setting, stack) = setting.start().await?;
-        let told = tell(&setting, &mut page).await;
-        let told = match told {
-            Ok(told) => told,
-            Err(failure) => {
-                stack.stop().await;
-                return Err(failure);
+        let mut signal = StopSignal::listen()?;
+        let mut stack = Stack::default();
+        let shown = tokio::select! {
+            shown = self.show(&mut stack, json) => shown,
+            () = signal.received() => {
+                Err(Failure::failed("interrupted", "the demo was stopped before its end"))
             }
         };
+        let ended = match shown {
+            Ok(()) if self.keep_running => tokio::select! {
+                failure = stack.failed() => Err(failure),
+                () = signal.received() => Ok(()),
+            },
+            shown => shown,
+        };
+        stack.stop().await;
+        ended
+    }
+
+    async fn show(&self, stack: &mut Stack, json: bool) -> Result<(), Failure> {
+        let began = Instant::now();
+        let prepared = Setting::prepare(self.dir.as_deref()).await?;
+        let mut page = Page::new(std::io::stdout(), is_color_wanted());
+        let setting = prepared.start(stack).await?;
+        let told = tell(&setting, &mut page).await?;
         let ended = ending::end(&mut page, &setting, &told, self.keep_running, began.elapsed());
         if json {
             say!("{}", summary(&setting, &told));
         }
-        if self.keep_running && ended.is_ok() {
-            return stack.run().await;
-        }
-        stack.stop().await;
         ended.map_err(|error| DemoError::from(error).into())
     }
 }

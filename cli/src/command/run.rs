@@ -8,6 +8,7 @@ use crate::config::Config;
 use crate::failure::Failure;
 use crate::say::say;
 use crate::stack::{Listeners, Stack};
+use crate::stop_signal::StopSignal;
 
 #[derive(Debug, Args)]
 pub(crate) struct Run {
@@ -32,11 +33,22 @@ impl Run {
     pub(crate) async fn run(self, part: Part) -> Result<(), Failure> {
         let config = select(Config::read(&self.config)?, part)?;
         let options = ledger::Options { confirm_clock_step: self.confirm_clock_step };
-        let stack = Stack::start(config, options, Listeners::default()).await?;
-        for (name, address) in stack.addresses() {
-            say!("{name:8} http://{address}");
-        }
-        stack.run().await
+        // Before anything starts, so that a stop is orderly however early it comes.
+        let mut signal = StopSignal::listen()?;
+        let mut stack = Stack::default();
+        let running = async {
+            stack.start(config, options, Listeners::default()).await?;
+            for (name, address) in stack.addresses() {
+                say!("{name:8} http://{address}");
+            }
+            Err(stack.failed().await)
+        };
+        let ended = tokio::select! {
+            ended = running => ended,
+            () = signal.received() => Ok(()),
+        };
+        stack.stop().await;
+        ended
     }
 }
 

@@ -19,3 +19,4 @@ mod readers;
 mod recorders;
 mod rollback;
 mod sql;
+mod stopping;

@@ -138,10 +138,10 @@ impl Setting {
 
 impl Prepared {
     /// Starts ledger, query node and gateway.
-    pub(super) async fn start(self) -> Result<(Setting, Stack), Failure> {
+    pub(super) async fn start(self, stack: &mut Stack) -> Result<Setting, Failure> {
         let options = ledger::Options { confirm_clock_step: false };
-        let stack = Stack::start(self.config, options, self.listeners).await?;
-        Ok((self.setting, stack))
+        stack.start(self.config, options, self.listeners).await?;
+        Ok(self.setting)
     }
 }
 
