@@ -1,5 +1,7 @@
 //! The configuration file: one TOML, a table for each component.
 
+mod agree;
+
 use std::path::{Path, PathBuf};
 
 use gateway::GatewayConfig;
@@ -49,7 +51,8 @@ impl Config {
         Ok(config)
     }
 
-    /// Every mistake for which a component would refuse to start, each with its table.
+    /// Every mistake for which a component would refuse to start, or could not work with the others, each with its
+    /// table.
     pub(crate) fn mistakes(&self) -> Vec<String> {
         let ledger = self.ledger.as_ref().map(LedgerConfig::mistakes);
         let gateway = self.gateway.as_ref().map(GatewayConfig::mistakes);
@@ -66,6 +69,7 @@ impl Config {
             .flat_map(|(table, found)| {
                 found.unwrap_or_default().into_iter().map(move |what| format!("[{table}] {what}"))
             })
+            .chain(self.disagreements())
             .collect()
     }
 
@@ -103,6 +107,18 @@ impl Config {
             *path = base.join(&*path);
         }
     }
+}
+
+/// All `mistakes` of `file` as one failure.
+///
+/// # Errors
+/// When there are any.
+pub(crate) fn refuse(file: &Path, mistakes: &[String]) -> Result<(), Failure> {
+    if mistakes.is_empty() {
+        return Ok(());
+    }
+    let lines = mistakes.join("\n  ");
+    Err(Failure::unusable("config", format!("{}:\n  {lines}", file.display())))
 }
 
 /// Reads a signing key that only its owner can read.

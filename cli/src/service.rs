@@ -59,9 +59,10 @@ impl Service {
 
     fn token(&self) -> Result<String, Failure> {
         let token = match &self.token_file {
-            Some(path) => {
-                std::fs::read_to_string(path).map_err(|error| crate::failure::file(path, &error))?
-            }
+            Some(path) => std::fs::read_to_string(path).map_err(|error| {
+                let message = format!("the token file {}: {error}", path.display());
+                Failure::unusable("file", message)
+            })?,
             None => std::env::var("EXHIBIT_TOKEN").map_err(|_| {
                 Failure::unusable(
                     "token_missing",
@@ -69,6 +70,10 @@ impl Service {
                 )
             })?,
         };
+        if token.trim().is_empty() {
+            let message = "the token is empty: what --token-file names, or EXHIBIT_TOKEN holds";
+            return Err(Failure::unusable("token_missing", message));
+        }
         Ok(token.trim().to_owned())
     }
 }

@@ -26,7 +26,9 @@ pub struct PeriodRange {
 #[derive(Debug, thiserror::Error)]
 pub enum PeriodError {
     /// It ends before it begins.
-    #[error("the period ends ({to}) before it begins ({from}); exchange --from and --to")]
+    #[error(
+        "the period ends ({to}) before it begins ({from}), or with it: --to must be later than --from"
+    )]
     Reversed {
         /// Start given.
         from: jiff::Timestamp,
@@ -38,7 +40,8 @@ pub enum PeriodError {
     OutOfTime(jiff::Timestamp),
     /// Nothing was recorded in it.
     #[error(
-        "nothing was recorded from {from} to {to}: there is no evidence of this period; choose another"
+        "nothing was recorded from {from} to {to}: there is no evidence of this period. It lies before the log, between \
+         two events, or is yet to come; choose another"
     )]
     Empty {
         /// Start given.

@@ -61,13 +61,26 @@ pub enum AuthError {
         /// The token's `iss`.
         got: String,
     },
-    /// The header's `alg` is not on the issuer's list; `none` and `HS*` never are.
+    /// The header's `alg` is not on the issuer's list.
     #[error(
-        "the algorithm `{algorithm}` is not accepted: the issuer's pinned list is in the configuration"
+        "the algorithm `{algorithm}` is not accepted for tokens of {issuer}, only {accepted}: have the issuer sign \
+         with that, or add the algorithm to `algorithms` of its `[[...identity.issuers]]` in the configuration"
     )]
     AlgorithmNotAllowed {
+        /// The issuer as configured.
+        issuer: String,
         /// The header's `alg`.
         algorithm: String,
+        /// The algorithms on the issuer's list, joined by commas.
+        accepted: String,
+    },
+    /// The header's `alg` can be on no list: `none`, `HS*`, or not EdDSA in a machine's own token.
+    #[error("the algorithm `{algorithm}` is never accepted here: {instead}")]
+    AlgorithmNeverAllowed {
+        /// The header's `alg`.
+        algorithm: String,
+        /// What the token must be signed with.
+        instead: &'static str,
     },
     /// The key that `kid` names is not of the type that `alg` needs.
     #[error(
@@ -134,7 +147,9 @@ impl AuthError {
             AuthError::NotYetValid { .. } => "token_not_yet_valid",
             AuthError::WrongAudience { .. } => "wrong_audience",
             AuthError::WrongIssuer { .. } => "wrong_issuer",
-            AuthError::AlgorithmNotAllowed { .. } => "algorithm_not_allowed",
+            AuthError::AlgorithmNotAllowed { .. } | AuthError::AlgorithmNeverAllowed { .. } => {
+                "algorithm_not_allowed"
+            }
             AuthError::KeyMismatch { .. } => "key_mismatch",
             AuthError::UnknownKey { .. } => "unknown_key",
             AuthError::BadSignature => "bad_signature",

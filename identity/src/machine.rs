@@ -170,7 +170,10 @@ impl Machines {
         leeway_seconds: u64,
     ) -> Result<Verified, AuthError> {
         if token.algorithm != Algorithm::EdDSA {
-            return Err(AuthError::AlgorithmNotAllowed { algorithm: token.alg.clone() });
+            return Err(AuthError::AlgorithmNeverAllowed {
+                algorithm: token.alg.clone(),
+                instead: "a machine signs its own tokens with EdDSA",
+            });
         }
         let listed = self.choose(name, token.kid.as_deref())?;
         if !listed.key.verifies(token.algorithm, token.signing_input, token.signature) {

@@ -78,7 +78,11 @@ impl Header {
 
     fn accepted(&self) -> Result<Algorithm, AuthError> {
         let Some(algorithm) = Algorithm::from_header(&self.alg) else {
-            return Err(AuthError::AlgorithmNotAllowed { algorithm: shown(&self.alg) });
+            return Err(AuthError::AlgorithmNeverAllowed {
+                algorithm: shown(&self.alg),
+                instead: "the issuer must sign with one of `algorithms` of its `[[...identity.issuers]]` in the \
+                          configuration, with RS256 when that is left out",
+            });
         };
         if self.crit {
             return Err(AuthError::CriticalHeader);

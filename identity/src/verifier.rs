@@ -117,7 +117,12 @@ impl Verifier {
         };
         let config = &keys.issuer.config;
         if !config.algorithms.contains(&token.algorithm) {
-            return Err(AuthError::AlgorithmNotAllowed { algorithm: token.alg });
+            let accepted: Vec<_> = config.algorithms.iter().map(ToString::to_string).collect();
+            return Err(AuthError::AlgorithmNotAllowed {
+                issuer: config.issuer.clone(),
+                algorithm: token.alg,
+                accepted: accepted.join(", "),
+            });
         }
         let found = keys.find(token.kid.as_deref(), token.algorithm).await?;
         if !found.key.verifies(token.algorithm, token.signing_input, token.signature) {

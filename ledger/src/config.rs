@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
+use proto::Role;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use tlog::{SigningKey, VerifyingKey};
@@ -121,6 +122,9 @@ impl LedgerConfig {
                 file.display()
             ));
         }
+        for line in self.identity.unknown_roles(&Role::ALL.map(Role::as_str)) {
+            note(format!("identity.{line}"));
+        }
         let readers = identity::Verifier::new(self.identity)
             .map_err(|error| note(format!("identity: {error}")))
             .ok();
@@ -146,4 +150,31 @@ impl LedgerConfig {
 fn read_key(field: &str, path: &Path) -> Result<SigningKey, String> {
     let text = identity::read_secret_file(path).map_err(|what| format!("{field}: {what}"))?;
     SigningKey::parse(&text).map_err(|error| format!("{field}: {}: {error}", path.display()))
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn roles_of_machines_must_exist() {
+        let machine = |roles: &[&str]| json!({"name": "m", "public_key": "", "roles": roles});
+        let every = machine(&Role::ALL.map(Role::as_str));
+        let config: LedgerConfig = serde_json::from_value(json!({
+            "data_dir": "data", "log_key_file": "log.key", "recorder_key_file": "ledger.key",
+            "identity": {"machines": [every, machine(&["folower"])]},
+        }))
+        .unwrap();
+        let mut mistakes = config.mistakes();
+        mistakes.retain(|mistake| mistake.contains(".roles"));
+        assert_eq!(
+            mistakes,
+            [
+                "identity.machines[1].roles: there is no role `folower`: use one of admin, auditor, compliance, siem, \
+                 approver, follower"
+            ]
+        );
+    }
 }

@@ -3,7 +3,7 @@
 //! Root and tiles are rebuilt from the entries and compared with what is stored and published; every leaf is
 //! decoded; time, chains and seals are followed; every disclosure is opened and held against its commitment.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::fmt;
 use std::path::Path;
 
@@ -47,6 +47,8 @@ pub struct FsckReport {
     pub tiles: u64,
     /// Seals verified.
     pub seals: u64,
+    /// Seals that were not verified, by recorder: no key of that name was given.
+    pub seals_without_key: BTreeMap<String, u64>,
     /// Everything wrong; empty is good. At most [`MAX_FINDINGS`], the first ones.
     pub findings: Vec<Finding>,
 }
@@ -223,15 +225,20 @@ impl<'a> Walk<'a> {
             let message = format!("does not follow the chain of {} {epoch}", recorder.recorder_id);
             self.find("chain_broken", place.to_owned(), message);
         }
-        if let Some(Kind::RecorderSeal(seal)) = &leaf.event.kind
-            && let Some(vkey) = self.keys.get(recorder.recorder_id.as_str())
-        {
-            self.report.seals += 1;
+        if let Some(Kind::RecorderSeal(seal)) = &leaf.event.kind {
+            let id = &recorder.recorder_id;
             let of_head = before
                 .is_some_and(|head| head.sequence == seal.sequence && head.hash == seal.hash[..]);
-            let id = &recorder.recorder_id;
-            if !of_head || !proto::seal::verify(seal, self.log.name(), id, epoch, vkey) {
-                self.find("seal_invalid", place.to_owned(), "the seal does not verify");
+            match self.keys.get(id.as_str()) {
+                Some(vkey) => {
+                    self.report.seals += 1;
+                    if !of_head || !proto::seal::verify(seal, self.log.name(), id, epoch, vkey) {
+                        self.find("seal_invalid", place.to_owned(), "the seal does not verify");
+                    }
+                }
+                None => {
+                    *self.report.seals_without_key.entry(id.clone()).or_default() += 1;
+                }
             }
         }
         let hash = proto::event_hash(&leaf.event_bytes);

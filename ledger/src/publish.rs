@@ -42,7 +42,10 @@ pub enum PublishError {
     },
     /// The file does not hold a checkpoint of this log.
     #[error(
-        "the checkpoint file {path} does not hold a checkpoint signed by this log's key: {source}"
+        "the checkpoint file {path} does not hold a checkpoint signed by this log's key: {source}. Bring back the \
+         log_key_file that the log was begun with, or the file, if it was damaged. Only a new log that was begun with \
+         the wrong key by mistake, and from which nothing was published, may begin again: with an empty data_dir, and \
+         without this file"
     )]
     Content {
         /// The file.

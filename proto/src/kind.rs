@@ -2,8 +2,19 @@
 
 use bytes::Bytes;
 
-use crate::v1::Call;
 pub use crate::v1::event::Kind;
+use crate::v1::{Call, Verdict};
+
+/// Name of a verdict as it stands in SQL, feeds, packages and metrics; empty when there was none.
+pub fn verdict_name(verdict: Verdict) -> &'static str {
+    match verdict {
+        Verdict::Unspecified => "",
+        Verdict::Allow => "allow",
+        Verdict::Deny => "deny",
+        Verdict::Block => "block",
+        Verdict::Hold => "hold",
+    }
+}
 
 /// Name of a kind as it stands in SQL, feeds and packages: the protobuf message name.
 pub fn kind_name(kind: &Kind) -> &'static str {

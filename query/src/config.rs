@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use identity::IdentityConfig;
+use proto::Role;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -91,9 +92,18 @@ impl Default for Limits {
     }
 }
 
+impl QueryConfig {
+    /// What is wrong with limits and roles, one line each.
+    pub(crate) fn problems(&self) -> Vec<String> {
+        let roles = self.identity.unknown_roles(&Role::ALL.map(Role::as_str));
+        let roles = roles.into_iter().map(|line| format!("identity.{line}"));
+        self.limits.problems().chain(roles).collect()
+    }
+}
+
 impl Limits {
     /// What is wrong with them, one line each.
-    pub(crate) fn problems(&self) -> impl Iterator<Item = String> {
+    fn problems(&self) -> impl Iterator<Item = String> {
         let ranges = [
             ("sql_timeout_seconds", self.sql_timeout_seconds, 1, 3600),
             ("sql_max_rows", self.sql_max_rows, 1, u64::MAX),
@@ -138,4 +148,32 @@ fn mib(count: u64) -> usize {
 
 fn default_listen() -> SocketAddr {
     SocketAddr::from(([127, 0, 0, 1], 7602))
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn roles_of_machines_must_exist_and_limits_fit() {
+        let machine = |roles: &[&str]| json!({"name": "m", "public_key": "", "roles": roles});
+        let every = machine(&Role::ALL.map(Role::as_str));
+        let config: QueryConfig = serde_json::from_value(json!({
+            "public_url": "http://127.0.0.1:7602", "ledger": "http://127.0.0.1:7601", "log_vkey": "",
+            "recorder_key_file": "query.key", "data_dir": "data",
+            "identity": {"machines": [every, machine(&["audit"])]},
+            "limits": {"sql_concurrency": 0},
+        }))
+        .unwrap();
+        assert_eq!(
+            config.mistakes()[..2],
+            [
+                "limits.sql_concurrency is 0: it must be 1 to 256",
+                "identity.machines[1].roles: there is no role `audit`: use one of admin, auditor, compliance, siem, \
+                 approver, follower",
+            ]
+        );
+    }
 }

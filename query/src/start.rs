@@ -264,7 +264,7 @@ struct Parsed {
 
 impl Parsed {
     fn of(config: &QueryConfig) -> Result<Self, StartError> {
-        let mut problems: Vec<String> = config.limits.problems().collect();
+        let mut problems = config.problems();
         let log = VerifyingKey::parse(&config.log_vkey)
             .map_err(|error| problems.push(format!("log_vkey: {error}")));
         let ledger = Endpoint::from_shared(config.ledger.clone())

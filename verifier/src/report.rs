@@ -143,9 +143,11 @@ impl fmt::Display for Report {
             (0, 0) => writeln!(f, "\nThe package is verified."),
             (0, open) => writeln!(
                 f,
-                "\nThe package is NOT verified: {open} required checks could not be made. None failed."
+                "\nThe package is NOT verified. Required checks that could not be made: {open}. None failed."
             ),
-            (failed, _) => writeln!(f, "\nThe package is NOT verified: {failed} checks failed."),
+            (failed, _) => {
+                writeln!(f, "\nThe package is NOT verified. Checks that failed: {failed}.")
+            }
         }
     }
 }

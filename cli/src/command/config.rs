@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
 
-use crate::config::Config;
+use crate::config::{Config, refuse};
 use crate::failure::Failure;
 use crate::say::say;
 
@@ -36,14 +36,7 @@ impl ConfigCommand {
     pub(crate) fn run(self) -> Result<(), Failure> {
         match self.what {
             What::Check { file } => {
-                let mistakes = Config::read(&file)?.mistakes();
-                if !mistakes.is_empty() {
-                    let lines = mistakes.join("\n  ");
-                    return Err(Failure::unusable(
-                        "config",
-                        format!("{}:\n  {lines}", file.display()),
-                    ));
-                }
+                refuse(&file, &Config::read(&file)?.mistakes())?;
                 say!("{}: good", file.display());
             }
             What::Print { file } => {

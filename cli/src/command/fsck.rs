@@ -12,7 +12,8 @@ use crate::say::say;
 
 #[derive(Debug, Args)]
 pub(crate) struct Fsck {
-    /// The ledger's data folder; the ledger must not be running
+    /// The ledger's data folder; the ledger must not be running. It is opened, and so recovered, as by a start, which
+    /// writes to it: give a copy where nothing may be written
     data_dir: PathBuf,
     /// The published checkpoint, when the ledger's checkpoint_file is not in its data folder
     #[arg(long, value_name = "FILE")]
@@ -57,20 +58,20 @@ impl Fsck {
         if json {
             say!("{}", as_json(&report));
         } else {
-            print(&report, seconds, recorders.is_empty());
+            print(&report, seconds);
         }
         if report.findings.is_empty() { Ok(()) } else { Err(Failure::reported()) }
     }
 }
 
-fn print(report: &ledger::FsckReport, seconds: f64, without_keys: bool) {
+fn print(report: &ledger::FsckReport, seconds: f64) {
     say!("entries      {}", report.entries);
     say!("disclosures  {} ({} erased)", report.disclosures, report.erased);
     say!("tiles        {}", report.tiles);
-    if without_keys {
-        say!("seals        NOT CHECKED: give the vkey of each recorder with --recorder");
-    } else {
-        say!("seals        {}", report.seals);
+    say!("seals        {} verified", report.seals);
+    for (recorder, seals) in &report.seals_without_key {
+        let recorder = proto::terminal::shown(recorder);
+        say!("seals        {seals} of {recorder} NOT CHECKED: give its vkey with --recorder");
     }
     say!("rate         {:.0} entries/s", report.entries as f64 / seconds.max(1e-9));
     for finding in &report.findings {
@@ -93,6 +94,7 @@ fn as_json(report: &ledger::FsckReport) -> serde_json::Value {
         .collect();
     serde_json::json!({
         "entries": report.entries, "disclosures": report.disclosures, "erased": report.erased,
-        "tiles": report.tiles, "seals": report.seals, "findings": findings
+        "tiles": report.tiles, "seals": report.seals, "seals_without_key": report.seals_without_key,
+        "findings": findings
     })
 }

@@ -13,7 +13,7 @@ use crate::service::{Service, ask};
 
 #[derive(Debug, Args)]
 pub(crate) struct Proof {
-    /// Index of the leaf
+    /// Index of the leaf: a whole number from 0, the column leaf_index of the table events
     leaf_index: u64,
     /// vkey of the log, from a source other than the service
     #[arg(long, value_name = "VKEY")]

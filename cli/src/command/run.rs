@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::Args;
 
-use crate::config::Config;
+use crate::config::{Config, refuse};
 use crate::failure::Failure;
 use crate::say::say;
 use crate::stack::{Listeners, Stack};
@@ -32,6 +32,8 @@ pub(crate) enum Part {
 impl Run {
     pub(crate) async fn run(self, part: Part) -> Result<(), Failure> {
         let config = select(Config::read(&self.config)?, part)?;
+        // Before anything starts: a log that was begun with the wrong key has a data folder that is that key's.
+        refuse(&self.config, &config.disagreements())?;
         let options = ledger::Options { confirm_clock_step: self.confirm_clock_step };
         // Before anything starts, so that a stop is orderly however early it comes.
         let mut signal = StopSignal::listen()?;
@@ -72,4 +74,41 @@ fn select(mut config: Config, part: Part) -> Result<Config, Failure> {
     config.query = config.query.filter(|_| keep(Part::Query));
     config.evidence = config.evidence.filter(|_| keep(Part::Query));
     Ok(config)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::command::keygen::write_key;
+
+    #[tokio::test]
+    async fn tables_that_disagree_leave_nothing_behind() {
+        let dir = tempfile::tempdir().unwrap();
+        let key = |name: &str| write_key(name, &dir.path().join(format!("{name}.key"))).unwrap();
+        let (wrong, right, query) = (key("wrong"), key("right"), key("query"));
+        key("ledger");
+        let config = dir.path().join("exhibit.toml");
+        let text = format!(
+            r#"
+            [ledger]
+            listen = "127.0.0.1:7691"
+            data_dir = "data"
+            log_key_file = "wrong.key"
+            recorder_key_file = "ledger.key"
+            recorders = ["{query}"]
+            [query]
+            listen = "127.0.0.1:7692"
+            public_url = "http://127.0.0.1:7692"
+            ledger = "http://127.0.0.1:7691"
+            log_vkey = "{right}"
+            recorder_key_file = "query.key"
+            data_dir = "copy"
+            "#
+        );
+        std::fs::write(&config, text).unwrap();
+        let failure = Run { config, confirm_clock_step: false }.run(Part::All).await.unwrap_err();
+        let told = failure.to_string();
+        assert!(told.contains(&wrong) && told.contains(&right), "{told}");
+        assert!(!dir.path().join("data").exists() && !dir.path().join("copy").exists());
+    }
 }

@@ -1,7 +1,7 @@
 //! `exhibit sql`: a question, answered in aligned columns or in a format for programs.
 
 use clap::{Args, ValueEnum};
-use comfy_table::{Table, presets};
+use comfy_table::{CellAlignment, Table, presets};
 use proto::terminal::shown;
 use serde_json::Value;
 
@@ -11,7 +11,7 @@ use crate::service::{Service, ask};
 
 #[derive(Debug, Args)]
 pub(crate) struct Sql {
-    /// One SELECT; tables are events, exchanges, sessions, disclosures
+    /// One SELECT, WITH, SHOW TABLES or DESCRIBE; tables are events, exchanges, sessions, disclosures, recorders
     statement: String,
     /// How the answer is printed
     #[arg(long, value_enum, default_value = "table", value_name = "FORMAT")]
@@ -69,6 +69,11 @@ fn print_table(answer: &Value) {
     table.set_header(columns.iter().map(column_name));
     for row in &rows {
         table.add_row(row.as_array().into_iter().flatten().map(cell));
+    }
+    for (index, column) in table.column_iter_mut().enumerate() {
+        if rows.iter().all(|row| row[index].is_number() || row[index].is_null()) {
+            column.set_cell_alignment(CellAlignment::Right);
+        }
     }
     say!("{table}");
     say!("");

@@ -1,6 +1,9 @@
 //! `exhibit tail`: events as they are recorded, one line each.
 
+use base64::{Engine, engine::general_purpose::STANDARD};
 use clap::Args;
+use proto::kind::{call_of, verdict_name};
+use proto::terminal::shown;
 use serde_json::Value;
 
 use crate::failure::Failure;
@@ -25,6 +28,9 @@ impl Tail {
         let mut cursor = String::new();
         let wait = if self.no_wait { 0 } else { 20 };
         let mut silent = !self.from_start;
+        if !json {
+            line(["LEAF", "RECORDED AT", "KIND", "SERVER", "METHOD", "TOOL", "VERDICT"]);
+        }
         loop {
             // While it skips what is there, it must not wait for more.
             let wait = if silent { 0 } else { wait };
@@ -60,19 +66,53 @@ fn print(event: &Value, json: bool) {
         say!("{event}");
         return;
     }
-    let text = |field: &str| match &event[field] {
-        Value::Null => "-".to_owned(),
-        Value::String(text) => text.chars().flat_map(char::escape_debug).collect(),
-        other => other.to_string(),
-    };
-    say!(
-        "{:>8}  {}  {:<22} {:<12} {:<14} {:<20} {}",
-        text("leaf_index"),
+    let text = |field: &str| event[field].as_str().unwrap_or("-");
+    let Called { server, method, name, verdict } = called(event).unwrap_or_default();
+    line([
+        &event["leaf_index"].to_string(),
         text("recorded_at"),
         text("kind"),
-        text("server"),
-        text("method"),
-        text("tool"),
-        text("verdict"),
+        &server,
+        &method,
+        &name,
+        &verdict,
+    ]);
+}
+
+/// What an event says of the call that it belongs to.
+#[derive(Default)]
+struct Called {
+    server: String,
+    method: String,
+    name: String,
+    verdict: String,
+}
+
+/// From the leaf itself; `None` when the event is of no call.
+fn called(event: &Value) -> Option<Called> {
+    let leaf = STANDARD.decode(event["leaf"].as_str()?).ok()?;
+    let leaf = proto::decode_entry(&leaf.into()).ok()?;
+    let call = call_of(leaf.event.kind.as_ref()?)?;
+    Some(Called {
+        server: call.server.clone(),
+        method: call.method.clone(),
+        name: call.name.clone(),
+        verdict: verdict_name(call.verdict()).to_owned(),
+    })
+}
+
+fn line([index, recorded_at, kind, server, method, name, verdict]: [&str; 7]) {
+    let of = |text| match shown(text) {
+        empty if empty.is_empty() => "-".into(),
+        text => text,
+    };
+    say!(
+        "{index:>8}  {:<30}  {:<22} {:<12} {:<14} {:<20} {}",
+        of(recorded_at),
+        of(kind),
+        of(server),
+        of(method),
+        of(name),
+        of(verdict),
     );
 }

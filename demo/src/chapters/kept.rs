@@ -157,7 +157,7 @@ fn siem(page: &mut Page, pulled: &Pulled) -> Result<(), DemoError> {
     }
     page.text(&format!(
         "A SIEM pulled the same log meanwhile: {} OCSF events, {calls} of them API Activity, {stopped} with action \
-         Denied.",
+         Denied: of a refused call its request and its refusal.",
         pulled.events.len(),
     ))?;
     Ok(())

@@ -65,7 +65,8 @@ fn contents(mapping: &Mapping) -> String {
          A BagIt 1.0 bag (RFC 8493). The log is an RFC 6962 Merkle tree; every leaf is an event that a recorder numbered \
          and chained to the one before. The lists of the criteria are answers; the leaves and proofs are the evidence.\n\
          \n\
-         * `report.html`: for reading and printing. `columns.csv`: what each column of each table means.\n\
+         * `report.html`: for reading and printing. `columns.csv`: what each column of each table means. A column of a\n\
+         \x20 list that it does not name under `criteria/` means there what it means in `population/events.*`.\n\
          * `population/`: the exact leaves of the range, decoded, with what was disclosed of them.\n\
          * `context/`: leaves from outside the range that the checks need, each with its inclusion proof.\n\
          * `criteria/<id>/`: population and exceptions, by the control mapping {name} {version}.\n\
@@ -154,6 +155,8 @@ fn verification(signer: &VerifyingKey) -> Result<String, String> {
          duckdb < data/verify/root.sql      # or: python3 data/verify/verify.py --log <vkey>\n\
          exhibit verify . --trust ../trust.txt\n\
          ```\n\
+         \n\
+         `<vkey>` is what follows `log` in the trust file, which must come from elsewhere than this package.\n\
          \n\
          Only the last performs every check: commitments, chains, seals, decisions, and all derived files made again.\n\
          \n",

@@ -58,6 +58,9 @@ pub enum SampleError {
     /// A size or nonce that cannot be used.
     #[error("{0}")]
     Request(String),
+    /// Something is there already.
+    #[error("{0} exists already; choose another place, nothing is overwritten")]
+    Exists(PathBuf),
     /// The sample would stand in the package.
     #[error(
         "{out} is inside the package {package}: a file that its manifests do not name would make it fail; choose a folder \
@@ -94,6 +97,7 @@ impl SampleError {
             Self::Request(_) => "sample_request",
             Self::Inside { .. } => "place_inside_package",
             Self::NotOfPackage(_) => "sample_not_of_package",
+            Self::Exists(_) => "place_taken",
             Self::Io { .. } => "disk",
         }
     }
@@ -116,8 +120,7 @@ pub fn sample(
         move |source| SampleError::Io { path, source }
     };
     if out.exists() {
-        let source = std::io::Error::from(std::io::ErrorKind::AlreadyExists);
-        return Err(io(out)(source));
+        return Err(SampleError::Exists(out.to_owned()));
     }
     if is_inside(out, package) {
         return Err(SampleError::Inside { out: out.to_owned(), package: package.to_owned() });

@@ -35,6 +35,20 @@ fn a_dropped_row_is_found_even_when_signed_again() {
     has(&report, "events.differs");
 }
 
+/// Whoever keeps every size is found by the bytes.
+#[test]
+fn a_changed_cell_is_found_even_when_signed_again() {
+    let changed = |mut text: Vec<u8>| {
+        let digit = text.iter_mut().rfind(|byte| byte.is_ascii_digit()).unwrap();
+        *digit = if *digit == b'0' { b'1' } else { b'0' };
+        text
+    };
+    for file in ["CC6.1/population.csv", "CC7.2/exceptions.csv"] {
+        let report = insider(&format!("data/criteria/{file}"), changed);
+        assert_eq!(report.codes(), ["derived.differs"], "{report}");
+    }
+}
+
 #[test]
 fn a_removed_leaf_is_found() {
     let middle = EXPORTED.material.leaves.len() / 2;

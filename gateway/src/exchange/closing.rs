@@ -137,7 +137,7 @@ impl Exchange {
         metrics::counter!(
             "exhibit_gateway_exchanges_total",
             "server" => self.call.server.clone(),
-            "verdict" => self.call.verdict().as_str_name(),
+            "verdict" => proto::kind::verdict_name(self.call.verdict()),
             "era" => era
         )
         .increment(1);

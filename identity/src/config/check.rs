@@ -41,6 +41,22 @@ pub(crate) struct Machine {
 }
 
 impl IdentityConfig {
+    /// One line for each role of a machine that is none of `known`: where, what, what to do. Doors whose roles have
+    /// fixed names ask this. Where policies decide, any name may be a role, so [`Verifier::new`](crate::Verifier::new)
+    /// does not.
+    pub fn unknown_roles(&self, known: &[&str]) -> Vec<String> {
+        let mut problems = Vec::new();
+        for (index, machine) in self.machines.iter().enumerate() {
+            for role in machine.roles.iter().filter(|role| !known.contains(&role.as_str())) {
+                problems.push(format!(
+                    "machines[{index}].roles: there is no role `{role}`: use one of {}",
+                    known.join(", ")
+                ));
+            }
+        }
+        problems
+    }
+
     pub(crate) fn parse(self) -> Result<Parsed, ConfigError> {
         let mut problems = Vec::new();
         if self.leeway_seconds > MAX_LEEWAY_SECONDS {
@@ -186,5 +202,23 @@ mod tests {
         ] {
             assert!(text.contains(part), "{part} not in\n{text}");
         }
+    }
+
+    #[test]
+    fn each_role_that_does_not_exist_is_told_with_its_place() {
+        let machine = |roles: &[&str]| MachineConfig {
+            name: "m".to_owned(),
+            public_key: KEY.to_owned(),
+            roles: roles.iter().map(|&role| role.to_owned()).collect(),
+        };
+        let machines = vec![machine(&["siem", "admin"]), machine(&["Siem", "admin", "x"])];
+        let config = IdentityConfig { machines, ..IdentityConfig::default() };
+        assert_eq!(
+            config.unknown_roles(&["admin", "siem"]),
+            [
+                "machines[1].roles: there is no role `Siem`: use one of admin, siem",
+                "machines[1].roles: there is no role `x`: use one of admin, siem",
+            ]
+        );
     }
 }

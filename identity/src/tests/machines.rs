@@ -62,7 +62,11 @@ async fn wrong_key_unknown_machine_and_foreign_claims_are_refused() {
         "bad_signature"
     );
     let rsa = Signer::for_algorithm(Algorithm::RS256, "k");
-    assert_eq!(refused(rsa.token(Algorithm::RS256, &claims)).await, "algorithm_not_allowed");
+    let token = rsa.token(Algorithm::RS256, &claims);
+    let error = door.authenticate(&token, DOOR).await.unwrap_err();
+    assert_eq!(error.code(), "algorithm_not_allowed");
+    let told = error.to_string();
+    assert!(told.contains("`RS256`") && told.contains("EdDSA"), "{told}");
 }
 
 #[tokio::test]

@@ -227,6 +227,11 @@ async fn algorithms_and_headers_that_are_never_accepted() {
         Algorithm::RS256,
         &claims,
     );
+    // Whoever reads it, caller or operator, can see what is accepted, and where that is said.
+    let told = verifier.authenticate(&unpinned, DOOR).await.unwrap_err().to_string();
+    for part in ["`PS256`", &issuer.url(), "only RS256, ES256:", "`algorithms`"] {
+        assert!(told.contains(part), "{part} not in {told}");
+    }
     for (token, code) in [
         (none, "algorithm_not_allowed"),
         (hmac, "algorithm_not_allowed"),

@@ -5,9 +5,10 @@ use std::collections::HashMap;
 use anyhow::{Context, Result, ensure};
 use proto::ids::Id;
 use recorder::Receipt;
-use tests::system::System;
+use tests::system::{Plan, Shape, System};
 use tlog::Checkpoint;
 
+use crate::calls::{draft, start_recorder};
 use crate::log;
 
 /// What a recorder was told is durable: its name, its epoch, and the receipt.
@@ -99,5 +100,27 @@ pub(crate) async fn fsck(system: &System, recorders: &[&str]) -> Result<u64> {
     let report = system.exhibit("", &args)?.run().await?.ended(0)?.json()?;
     ensure!(report["findings"] == serde_json::json!([]), "{report}");
     ensure!(report["seals"].as_u64() > Some(0), "no seal was verified: {report}");
+    ensure!(report["seals_without_key"] == serde_json::json!({}), "{report}");
     report["entries"].as_u64().context("entries")
+}
+
+#[test]
+fn seals_for_which_no_key_was_given_are_not_vouched_for() -> Result<()> {
+    tests::run(async {
+        let plan = Plan { recorders: vec!["load-1".to_owned()], ..Plan::default() };
+        let mut system = System::start(Shape::LedgerAlone, &plan, None).await?;
+        let recorder = start_recorder(&system, "load-1").await?;
+        recorder.record(draft(1)).await?;
+        recorder.stop(true).await;
+        system.stop("ledger").await?;
+        fsck(&system, &["load-1"]).await?;
+        let args = ["fsck", "ledger", "--log", system.vkey("log"), "--recorder"];
+        let args = [&args[..], &[system.vkey("ledger")]].concat();
+        let told = system.exhibit("", &args)?.succeed().await?.stdout;
+        ensure!(
+            told.contains("of load-1 NOT CHECKED") && !told.contains("of ledger NOT"),
+            "{told}"
+        );
+        Ok(())
+    })
 }

@@ -258,6 +258,14 @@ fn the_command_line_asks_proves_and_tails() -> Result<()> {
             "{indexes:?}"
         );
 
+        // For a person: what was called, and what was decided.
+        let told = system.exhibit(&ada, &["tail", "--from-start", "--no-wait"])?.succeed().await?;
+        let told_of = |words: &[&str]| {
+            let asked = told.stdout.lines().filter(|line| line.contains("RequestReceived"));
+            asked.filter(|line| words.iter().all(|word| line.contains(word))).count()
+        };
+        ensure!(told_of(&["tools/call", "deploy", "allow"]) == 1, "{}", told.stdout);
+
         let nobody = system.exhibit("", &["--json", "sql", question])?.run().await?.ended(2)?;
         ensure!(nobody.error_code()?.starts_with("token_"), "{}", nobody.stdout);
         let away =

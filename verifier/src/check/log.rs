@@ -189,7 +189,8 @@ pub(super) fn prove_range(opened: &Opened, checkpoint: &Part<VerifiedCheckpoint>
             return Err(fail_at("range.index", layout::LEAVES, detail));
         }
     }
-    Ok(format!("{} leaves, {}..{}, none missing, none added", leaves.len(), proof.start, proof.end))
+    let last = proof.end.saturating_sub(1);
+    Ok(format!("{} leaves, {} to {last}, none missing, none added", leaves.len(), proof.start))
 }
 
 /// Older checkpoints that the package carries are of the same log.

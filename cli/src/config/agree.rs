@@ -1,0 +1,204 @@
+//! What the tables of one file say of each other: `exhibit up` runs them together, so they must mean one log.
+
+use std::net::SocketAddr;
+use std::path::Path;
+
+use tlog::VerifyingKey;
+
+use super::{Config, read_key};
+
+impl Config {
+    /// Every contradiction between `[ledger]` and a table that records there, one line each. What cannot be read is
+    /// a mistake of its own table, and is told there. A table that names another port means another ledger.
+    pub(crate) fn disagreements(&self) -> Vec<String> {
+        let Some(ledger) = &self.ledger else { return Vec::new() };
+        let gateway = self.gateway.as_ref().map(|gateway| Recording {
+            table: "gateway",
+            ledger: &gateway.ledger,
+            log_vkey: &gateway.log_vkey,
+            recorder_key_file: &gateway.recorder_key_file,
+        });
+        let query = self.query.as_ref().map(|query| Recording {
+            table: "query",
+            ledger: &query.ledger,
+            log_vkey: &query.log_vkey,
+            recorder_key_file: &query.recorder_key_file,
+        });
+        let log = vkey_of(&ledger.log_key_file);
+        let parsed = ledger.recorders.iter().map(|vkey| VerifyingKey::parse(vkey).ok());
+        let recorders: Option<Vec<VerifyingKey>> = parsed.collect();
+        let mut found = Vec::new();
+        for table in [gateway, query].into_iter().flatten() {
+            if !table.means(ledger.listen) {
+                continue;
+            }
+            if let Some(log) = &log {
+                found.extend(table.other_log(log, &ledger.log_key_file));
+            }
+            if let Some(recorders) = &recorders {
+                found.extend(table.unlisted(recorders));
+            }
+        }
+        found
+    }
+}
+
+/// What a table says of the ledger where it records.
+struct Recording<'c> {
+    table: &'static str,
+    ledger: &'c str,
+    log_vkey: &'c str,
+    recorder_key_file: &'c Path,
+}
+
+impl Recording<'_> {
+    fn means(&self, listen: SocketAddr) -> bool {
+        let url = reqwest::Url::parse(self.ledger).ok();
+        url.and_then(|url| url.port_or_known_default()) == Some(listen.port())
+    }
+
+    fn other_log(&self, log: &VerifyingKey, log_key_file: &Path) -> Option<String> {
+        let given = VerifyingKey::parse(self.log_vkey.trim()).ok()?;
+        (given != *log).then(|| {
+            format!(
+                "[{}] log_vkey is {given}, but log_key_file of [ledger], {}, holds the key of {log}: if that file is \
+                 the right one, write its vkey in log_vkey; if not, name the right file in [ledger]",
+                self.table,
+                log_key_file.display()
+            )
+        })
+    }
+
+    fn unlisted(&self, recorders: &[VerifyingKey]) -> Option<String> {
+        let key = vkey_of(self.recorder_key_file)?;
+        (!recorders.contains(&key)).then(|| {
+            let listed: Vec<String> = recorders.iter().map(ToString::to_string).collect();
+            let listed = if listed.is_empty() { "none".to_owned() } else { listed.join(", ") };
+            format!(
+                "[{}] recorder_key_file {} holds the key of {key}, but recorders of [ledger] has {listed}: add the \
+                 key's vkey to recorders, or name the file of a key that stands there",
+                self.table,
+                self.recorder_key_file.display()
+            )
+        })
+    }
+}
+
+fn vkey_of(file: &Path) -> Option<VerifyingKey> {
+    read_key(file).ok().map(|key| key.verifying_key())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs::{self, Permissions};
+    use std::os::unix::fs::PermissionsExt;
+
+    use tempfile::TempDir;
+    use tlog::SigningKey;
+
+    use super::*;
+
+    const GOOD: &str = r#"
+        [ledger]
+        listen = "127.0.0.1:7601"
+        data_dir = "data"
+        log_key_file = "log.key"
+        recorder_key_file = "ledger.key"
+        recorders = ["<gateway>", "<query>"]
+        [gateway]
+        public_url = "http://127.0.0.1:7600"
+        log_vkey = "<log>"
+        recorder_key_file = "gateway.key"
+        policy_dir = "policies"
+        servers = {}
+        [query]
+        public_url = "http://127.0.0.1:7602"
+        ledger = "http://127.0.0.1:7601"
+        log_vkey = "<log>"
+        recorder_key_file = "query.key"
+        data_dir = "query"
+    "#;
+
+    const NAMES: [&str; 5] = ["log", "ledger", "gateway", "query", "other"];
+
+    fn key(name: &str) -> SigningKey {
+        let mut seed = [7; 32];
+        seed[..name.len()].copy_from_slice(name.as_bytes());
+        SigningKey::from_seed(name, seed).unwrap()
+    }
+
+    fn vkey(name: &str) -> String {
+        key(name).verifying_key().to_string()
+    }
+
+    /// The file `text`, in which `<name>` is the vkey of that name, beside the keys of all names.
+    fn config(text: &str) -> (TempDir, Config) {
+        let dir = tempfile::tempdir().unwrap();
+        let mut text = text.to_owned();
+        for name in NAMES {
+            let path = dir.path().join(format!("{name}.key"));
+            fs::write(&path, &*key(name).encode()).unwrap();
+            fs::set_permissions(&path, Permissions::from_mode(0o600)).unwrap();
+            text = text.replace(&format!("<{name}>"), &vkey(name));
+        }
+        let file = dir.path().join("exhibit.toml");
+        fs::write(&file, text).unwrap();
+        let config = Config::read(&file).unwrap();
+        (dir, config)
+    }
+
+    #[test]
+    fn tables_of_one_log_agree() {
+        let (_dir, config) = config(GOOD);
+        assert!(config.disagreements().is_empty(), "{:?}", config.disagreements());
+    }
+
+    #[test]
+    fn every_disagreement_is_told_at_once_with_both_values() {
+        let text = GOOD.replace("<log>", "<other>");
+        let (_dir, config) = config(&text.replace(r#"["<gateway>", "<query>"]"#, r#"["<other>"]"#));
+        let told = config.disagreements();
+        assert_eq!(told.len(), 4, "{told:?}");
+        let expected = [
+            ("[gateway] log_vkey", "log"),
+            ("[gateway] recorder_key_file", "gateway"),
+            ("[query] log_vkey", "log"),
+            ("[query] recorder_key_file", "query"),
+        ];
+        for (line, (place, name)) in told.iter().zip(expected) {
+            assert!(line.starts_with(place), "{line}");
+            assert!(line.contains(&vkey(name)) && line.contains(&vkey("other")), "{line}");
+            assert!(!line.contains("PRIVATE"), "{line}");
+        }
+        // The check of the whole file tells them, too.
+        let mistakes = config.mistakes();
+        assert!(told.iter().all(|line| mistakes.contains(line)), "{mistakes:?}");
+    }
+
+    #[test]
+    fn a_name_alone_is_no_key() {
+        let namesake = SigningKey::from_seed("gateway", [9; 32]).unwrap().verifying_key();
+        let (_dir, config) = config(&GOOD.replace("<gateway>", &namesake.to_string()));
+        let told = config.disagreements();
+        assert!(told.len() == 1 && told[0].contains(&vkey("gateway")), "{told:?}");
+    }
+
+    #[test]
+    fn another_port_is_another_ledger() {
+        let text = GOOD.replace("<log>", "<other>");
+        let (_dir, config) = config(&text.replace("http://127.0.0.1:7601", "https://log.example"));
+        let told = config.disagreements();
+        assert!(told.len() == 1 && told[0].starts_with("[gateway] log_vkey"), "{told:?}");
+    }
+
+    #[test]
+    fn what_cannot_be_read_is_told_by_its_own_table_only() {
+        let text = GOOD.replace("<log>", "<other>").replace("\"<query>\"", "\"nonsense\"");
+        let (dir, config) = config(&text);
+        fs::remove_file(dir.path().join("log.key")).unwrap();
+        assert!(config.disagreements().is_empty(), "{:?}", config.disagreements());
+        let mistakes = config.mistakes().join("\n");
+        assert!(mistakes.contains("[ledger] log_key_file"), "{mistakes}");
+        assert!(mistakes.contains("[ledger] recorders"), "{mistakes}");
+    }
+}
