@@ -50,6 +50,8 @@ impl Stack {
         // Before anything runs that could record a start in vain.
         let evidence = match config.evidence {
             Some(EvidenceConfig { package_key_file, work_dir }) if config.query.is_some() => {
+                std::fs::create_dir_all(&work_dir)
+                    .map_err(|error| crate::failure::file(&work_dir, &error))?;
                 Some((read_key(&package_key_file)?, work_dir))
             }
             _ => None,
@@ -67,8 +69,6 @@ impl Stack {
                 .map_err(|error| start_failure("query_start", error.is_retryable(), error))?;
             let mut router = query.router();
             if let Some((signer, work_dir)) = evidence {
-                std::fs::create_dir_all(&work_dir)
-                    .map_err(|error| crate::failure::file(&work_dir, &error))?;
                 router = router.merge(Exporter::new(query.clone(), signer, work_dir).router());
             }
             let router = serve::with_metrics(router, metrics.clone());

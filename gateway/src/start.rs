@@ -118,6 +118,8 @@ impl Gateway {
         let mut session_key = [0; 32];
         getrandom::fill(&mut session_key).map_err(|error| StartError::Random(error.to_string()))?;
         let limits = config.limits;
+        // An issuer may be slow, and nothing is to be waited for once the start is recorded.
+        verifier.warm().await;
         let recorder = Recorder::start(RecorderConfig {
             ledger: config.ledger,
             log,
@@ -137,7 +139,6 @@ impl Gateway {
             stop(&recorder, true).await;
             return Err(error);
         }
-        verifier.warm().await;
         let exchanges = TaskTracker::new();
         let record_wait = Duration::from_millis(limits.record_wait_ms);
         let shared = Shared {

@@ -230,11 +230,15 @@ impl<'a> Walk<'a> {
             let of_head = before
                 .is_some_and(|head| head.sequence == seal.sequence && head.hash == seal.hash[..]);
             match self.keys.get(id.as_str()) {
-                Some(vkey) => {
+                _ if !of_head => {
+                    let message = "the seal is not of the event before it in its chain";
+                    self.find("seal_invalid", place.to_owned(), message);
+                }
+                Some(vkey) if proto::seal::verify(seal, self.log.name(), id, epoch, vkey) => {
                     self.report.seals += 1;
-                    if !of_head || !proto::seal::verify(seal, self.log.name(), id, epoch, vkey) {
-                        self.find("seal_invalid", place.to_owned(), "the seal does not verify");
-                    }
+                }
+                Some(_) => {
+                    self.find("seal_invalid", place.to_owned(), "the seal does not verify");
                 }
                 None => {
                     *self.report.seals_without_key.entry(id.clone()).or_default() += 1;

@@ -121,6 +121,8 @@ impl Ledger {
         let published = reconcile(&config, &file, stored, &tree)?;
         let (published_tx, published) = watch::channel(Arc::new(published));
 
+        // An issuer may be slow, and nothing is to be waited for once the start is recorded.
+        config.readers.warm().await;
         let log_key = Arc::new(config.log_key);
         let registry = Arc::new(Registry::new(config.recorders, store.chains()?));
         let own = OwnRecorder::start(OwnParts {
@@ -141,7 +143,6 @@ impl Ledger {
             publisher(file, Arc::clone(&log_key), &sequencer, published_tx, failure_tx.clone()),
             own_recorder(own.clone(), log_key.verifying_key().to_string(), failure_tx),
         ];
-        config.readers.warm().await;
         let doors = Doors {
             log: log_key.verifying_key(),
             registry,

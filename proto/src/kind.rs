@@ -5,7 +5,7 @@ use bytes::Bytes;
 pub use crate::v1::event::Kind;
 use crate::v1::{Call, Verdict};
 
-/// Name of a verdict as it stands in SQL, feeds, packages and metrics; empty when there was none.
+/// Name of a verdict: that of the schema in lower case, without its prefix; empty when there was none.
 pub fn verdict_name(verdict: Verdict) -> &'static str {
     match verdict {
         Verdict::Unspecified => "",

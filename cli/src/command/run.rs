@@ -1,14 +1,20 @@
 //! `exhibit up`, `gateway`, `ledger`, `query`: run components until a signal.
 
 use std::path::PathBuf;
+use std::pin::pin;
+use std::time::Duration;
 
 use clap::Args;
+use tokio::time::timeout;
 
 use crate::config::{Config, refuse};
 use crate::failure::Failure;
 use crate::say::say;
 use crate::stack::{Listeners, Stack};
 use crate::stop_signal::StopSignal;
+
+/// How long a start may go on after a stop was asked for; one that waits for something away is broken off then.
+const START_ENDS: Duration = Duration::from_secs(5);
 
 #[derive(Debug, Args)]
 pub(crate) struct Run {
@@ -38,16 +44,29 @@ impl Run {
         // Before anything starts, so that a stop is orderly however early it comes.
         let mut signal = StopSignal::listen()?;
         let mut stack = Stack::default();
-        let running = async {
-            stack.start(config, options, Listeners::default()).await?;
-            for (name, address) in stack.addresses() {
-                say!("{name:8} http://{address}");
+        let started = {
+            let mut start = pin!(stack.start(config, options, Listeners::default()));
+            tokio::select! {
+                started = &mut start => started.map(|()| true),
+                // What has recorded its start is to record its stop, too.
+                () = signal.received() => match timeout(START_ENDS, start).await {
+                    Ok(started) => started.map(|()| false),
+                    Err(_) => Ok(false),
+                },
             }
-            Err(stack.failed().await)
         };
-        let ended = tokio::select! {
-            ended = running => ended,
-            () = signal.received() => Ok(()),
+        let ended = match started {
+            Ok(true) => {
+                for (name, address) in stack.addresses() {
+                    say!("{name:8} http://{address}");
+                }
+                tokio::select! {
+                    failure = stack.failed() => Err(failure),
+                    () = signal.received() => Ok(()),
+                }
+            }
+            Ok(false) => Ok(()),
+            Err(failure) => Err(failure),
         };
         stack.stop().await;
         ended

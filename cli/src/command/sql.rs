@@ -77,7 +77,11 @@ fn print_table(answer: &Value) {
     }
     say!("{table}");
     say!("");
-    say!("{} rows, of a log of {} entries, at checkpoint", rows.len(), answer["tree_size"]);
+    say!(
+        "{} rows, of a log of {} entries, at checkpoint",
+        rows.len(),
+        shown(&answer["tree_size"].to_string())
+    );
     for line in answer["checkpoint"].as_str().unwrap_or_default().lines() {
         say!("  {}", shown(line));
     }

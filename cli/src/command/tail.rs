@@ -67,7 +67,7 @@ fn print(event: &Value, json: bool) {
         return;
     }
     let text = |field: &str| event[field].as_str().unwrap_or("-");
-    let Called { server, method, name, verdict } = called(event).unwrap_or_default();
+    let Called { server, method, name, verdict } = called(event);
     line([
         &event["leaf_index"].to_string(),
         text("recorded_at"),
@@ -88,17 +88,20 @@ struct Called {
     verdict: String,
 }
 
-/// From the leaf itself; `None` when the event is of no call.
-fn called(event: &Value) -> Option<Called> {
-    let leaf = STANDARD.decode(event["leaf"].as_str()?).ok()?;
-    let leaf = proto::decode_entry(&leaf.into()).ok()?;
-    let call = call_of(leaf.event.kind.as_ref()?)?;
-    Some(Called {
+/// From the leaf itself. Nothing when the event is of no call, `?` when the leaf cannot be read.
+fn called(event: &Value) -> Called {
+    let leaf = STANDARD.decode(event["leaf"].as_str().unwrap_or_default());
+    let Some(leaf) = leaf.ok().and_then(|leaf| proto::decode_entry(&leaf.into()).ok()) else {
+        let unread = || "?".to_owned();
+        return Called { server: unread(), method: unread(), name: unread(), verdict: unread() };
+    };
+    let Some(call) = leaf.event.kind.as_ref().and_then(call_of) else { return Called::default() };
+    Called {
         server: call.server.clone(),
         method: call.method.clone(),
         name: call.name.clone(),
         verdict: verdict_name(call.verdict()).to_owned(),
-    })
+    }
 }
 
 fn line([index, recorded_at, kind, server, method, name, verdict]: [&str; 7]) {
@@ -107,7 +110,8 @@ fn line([index, recorded_at, kind, server, method, name, verdict]: [&str; 7]) {
         text => text,
     };
     say!(
-        "{index:>8}  {:<30}  {:<22} {:<12} {:<14} {:<20} {}",
+        "{:>8}  {:<30}  {:<22} {:<12} {:<14} {:<20} {}",
+        of(index),
         of(recorded_at),
         of(kind),
         of(server),

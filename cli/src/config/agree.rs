@@ -1,15 +1,17 @@
 //! What the tables of one file say of each other: `exhibit up` runs them together, so they must mean one log.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::path::Path;
 
+use ledger::LedgerConfig;
+use query::QueryConfig;
 use tlog::VerifyingKey;
 
 use super::{Config, read_key};
 
 impl Config {
-    /// Every contradiction between `[ledger]` and a table that records there, one line each. What cannot be read is
-    /// a mistake of its own table, and is told there. A table that names another port means another ledger.
+    /// What in `[ledger]` keeps a table of this file from recording or reading there, one line each. What cannot be read
+    /// is a mistake of its own table, and is told there. A table that names another host or port means another ledger.
     pub(crate) fn disagreements(&self) -> Vec<String> {
         let Some(ledger) = &self.ledger else { return Vec::new() };
         let gateway = self.gateway.as_ref().map(|gateway| Recording {
@@ -38,6 +40,10 @@ impl Config {
             if let Some(recorders) = &recorders {
                 found.extend(table.unlisted(recorders));
             }
+            if let (Some(query), "query") = (&self.query, table.table) {
+                found.extend(no_follower(query, ledger));
+                found.extend(other_audience(query, ledger));
+            }
         }
         found
     }
@@ -53,8 +59,11 @@ struct Recording<'c> {
 
 impl Recording<'_> {
     fn means(&self, listen: SocketAddr) -> bool {
-        let url = reqwest::Url::parse(self.ledger).ok();
-        url.and_then(|url| url.port_or_known_default()) == Some(listen.port())
+        let Ok(url) = reqwest::Url::parse(self.ledger) else { return false };
+        let host = url.host_str().unwrap_or_default().trim_matches(['[', ']']);
+        let address: Option<IpAddr> = host.parse().ok();
+        let is_here = address.is_some_and(|host| host.is_loopback() || host == listen.ip());
+        (is_here || host == "localhost") && url.port_or_known_default() == Some(listen.port())
     }
 
     fn other_log(&self, log: &VerifyingKey, log_key_file: &Path) -> Option<String> {
@@ -84,6 +93,36 @@ impl Recording<'_> {
     }
 }
 
+/// The query node reads with its own key, and the ledger must know it as a follower.
+fn no_follower(query: &QueryConfig, ledger: &LedgerConfig) -> Option<String> {
+    let file = query.reader_key_file.as_ref().unwrap_or(&query.recorder_key_file);
+    let key = vkey_of(file)?;
+    let follows = ledger.identity.machines.iter().any(|machine| {
+        machine.name == key.name()
+            && machine.public_key.trim() == key.to_string()
+            && machine.roles.iter().any(|role| role == "follower")
+    });
+    (!follows).then(|| {
+        format!(
+            "[query] reads the ledger with the key of {key} ({}), which no machine of [ledger] has: add \
+             [[ledger.identity.machines]] with name = \"{}\", this public_key, and roles = [\"follower\"]",
+            file.display(),
+            key.name()
+        )
+    })
+}
+
+fn other_audience(query: &QueryConfig, ledger: &LedgerConfig) -> Option<String> {
+    let audience = query.ledger_audience.as_ref().unwrap_or(&query.ledger);
+    (*audience != ledger.public_url).then(|| {
+        format!(
+            "[query] reads the ledger with tokens for {audience}, but public_url of [ledger] is {}: make them equal, or \
+             write that URL in ledger_audience",
+            ledger.public_url
+        )
+    })
+}
+
 fn vkey_of(file: &Path) -> Option<VerifyingKey> {
     read_key(file).ok().map(|key| key.verifying_key())
 }
@@ -105,6 +144,10 @@ mod tests {
         log_key_file = "log.key"
         recorder_key_file = "ledger.key"
         recorders = ["<gateway>", "<query>"]
+        [[ledger.identity.machines]]
+        name = "query"
+        public_key = "<query>"
+        roles = ["follower"]
         [gateway]
         public_url = "http://127.0.0.1:7600"
         log_vkey = "<log>"
@@ -184,16 +227,35 @@ mod tests {
     }
 
     #[test]
-    fn another_port_is_another_ledger() {
+    fn another_host_or_port_is_another_ledger() {
         let text = GOOD.replace("<log>", "<other>");
-        let (_dir, config) = config(&text.replace("http://127.0.0.1:7601", "https://log.example"));
-        let told = config.disagreements();
-        assert!(told.len() == 1 && told[0].starts_with("[gateway] log_vkey"), "{told:?}");
+        for other in ["https://log.example", "http://log.example:7601", "http://127.0.0.1:7691"] {
+            let (_dir, config) = config(&text.replace("http://127.0.0.1:7601", other));
+            let told = config.disagreements();
+            assert!(told.len() == 1 && told[0].starts_with("[gateway] log_vkey"), "{told:?}");
+        }
+    }
+
+    #[test]
+    fn a_query_node_is_a_follower_and_names_the_ledger_as_it_is_called() {
+        let stranger = GOOD.replace("name = \"query\"", "name = \"other\"");
+        let reader = GOOD.replace("[\"follower\"]", "[\"siem\"]");
+        let renamed =
+            GOOD.replace("data_dir = \"data\"", "data_dir = \"data\"\npublic_url = \"https://a\"");
+        for (text, place) in [
+            (stranger, "[query] reads the ledger with the key"),
+            (reader, "[query] reads the ledger with the key"),
+            (renamed, "[query] reads the ledger with tokens"),
+        ] {
+            let (_dir, config) = config(&text);
+            let told = config.disagreements();
+            assert!(told.len() == 1 && told[0].starts_with(place), "{told:?}");
+        }
     }
 
     #[test]
     fn what_cannot_be_read_is_told_by_its_own_table_only() {
-        let text = GOOD.replace("<log>", "<other>").replace("\"<query>\"", "\"nonsense\"");
+        let text = GOOD.replace("<log>", "<other>").replace(", \"<query>\"]", ", \"nonsense\"]");
         let (dir, config) = config(&text);
         fs::remove_file(dir.path().join("log.key")).unwrap();
         assert!(config.disagreements().is_empty(), "{:?}", config.disagreements());

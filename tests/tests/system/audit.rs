@@ -6,7 +6,7 @@ use anyhow::{Context, Result, ensure};
 use proto::ids::Id;
 use recorder::Receipt;
 use tests::system::{Plan, Shape, System};
-use tlog::Checkpoint;
+use tlog::{Checkpoint, SigningKey};
 
 use crate::calls::{draft, start_recorder};
 use crate::log;
@@ -121,6 +121,13 @@ fn seals_for_which_no_key_was_given_are_not_vouched_for() -> Result<()> {
             told.contains("of load-1 NOT CHECKED") && !told.contains("of ledger NOT"),
             "{told}"
         );
+
+        let namesake = SigningKey::from_seed("load-1", [7; 32])?.verifying_key().to_string();
+        let args = [&["--json"][..], &args, &["--recorder", &namesake]].concat();
+        let report = system.exhibit("", &args)?.run().await?.ended(1)?.json()?;
+        let found = report["findings"].as_array().context("findings")?;
+        ensure!(!found.is_empty(), "{report}");
+        ensure!(found.iter().all(|finding| finding["code"] == "seal_invalid"), "{report}");
         Ok(())
     })
 }
