@@ -239,6 +239,10 @@ impl<'w> Walk<'w> {
                 let suffix = next_suffix.entry(name.clone()).or_insert(1);
                 *suffix += 1;
                 unique = format!("{name}_{suffix}");
+                // Behind some names it is taken for a part of the value.
+                if !self.is_settled(&unique) {
+                    unique = format!("{suffix}_{name}");
+                }
             }
             self.write(span, &unique);
         }
@@ -280,6 +284,11 @@ impl<'w> Walk<'w> {
             return None;
         }
         text::pass(self.detectors, text, self.nested, self.counts)
+    }
+
+    /// Masking leaves this text as it is.
+    fn is_settled(&self, text: &str) -> bool {
+        text::pass(self.detectors, text, self.nested, &mut Counts::default()).is_none()
     }
 
     fn number(&mut self, node: Node<'_>, field: Option<usize>) {

@@ -3,7 +3,8 @@
 //! One uniform walk over every string, member name and number of a JSON message. Detection runs on decoded
 //! text; the message is changed by byte ranges, so a token without a finding keeps exactly the bytes it came
 //! with. A found span becomes `[masked:<detector>]`, a found number becomes `0`, a masked member name that
-//! would equal another gets a suffix `_2`, `_3`, ….
+//! would equal another gets a suffix `_2`, `_3`, …, or that number before it (`2_`) where a detector would take the
+//! suffix for a part of a value.
 //!
 //! A string that is JSON itself, or has lines that are, is walked likewise and stays JSON; a line that names a
 //! value (`name = value`) is a member. The base64 of a resource (`blob`) and of content with a media type

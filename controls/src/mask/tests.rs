@@ -112,6 +112,16 @@ fn equal_masked_names_get_suffixes() {
 }
 
 #[test]
+fn a_number_is_no_part_of_a_value_that_a_name_tells() {
+    assert_eq!(
+        masked(r#"{"password: hunter2":1,"password: hunter3":2,"password: hunter4":3}"#),
+        r#"{"password: [masked:password]":1,"2_password: [masked:password]":2,"3_password: [masked:password]":3}"#
+    );
+    let met = br#"{"a@b.org":{"password: hunter2":"a@b.org","password: hunter2[masked:email]":"a@b.org"}}"#;
+    assert!(for_record(&DEFAULT, met).is_ok());
+}
+
+#[test]
 fn blobs_are_searched_as_what_they_encode() {
     let secret = STANDARD.encode("hello\npassword: hunter2\n");
     let expected = STANDARD.encode("hello\npassword: [masked:password]\n");
@@ -330,8 +340,8 @@ fn a_detector_that_never_settles_ends_in_one_marker() {
     assert!(set.scan(&text.text).is_empty(), "{}", text.text);
     let message = for_record(&set, br#"{"abc":"abcdef","abd":[123]}"#).unwrap();
     assert!(findings(&set, &message.bytes).is_empty());
-    // A suffix that a detector takes for a value again never settles: the message is refused.
-    let data = "[[detector]]\nid = \"any\"\ntitle = \"\"\n[[detector.pattern]]\nregex = 'ab[cd]|\\]_[0-9]'\n";
+    // A number that a detector takes for a value again, before and behind the name, never settles: the message is refused.
+    let data = "[[detector]]\nid = \"any\"\ntitle = \"\"\n[[detector.pattern]]\nregex = 'ab[cd]|\\]_[0-9]|[0-9]_\\['\n";
     let set = DetectorSet::load(data, &[]).unwrap();
     assert_eq!(for_record(&set, br#"{"abc":1,"abd":2}"#), Err(MaskError::Unstable));
 }
