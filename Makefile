@@ -17,7 +17,7 @@ export CLIPPY_ARGS := -D__CLIPPY_HACKERY__warnings__CLIPPY_HACKERY__
 BIN := $(CARGO_TARGET_DIR)/debug/exhibit
 PREFIX ?= $(HOME)/.cargo
 
-.PHONY: help demo build install test lint fmt docs setup peers clean
+.PHONY: help demo build install test fuzz bench-ledger lint fmt docs setup peers clean
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -30,6 +30,12 @@ build: setup ## Build the exhibit command and the test binaries
 
 test: build peers ## Run every test
 	cargo test --workspace --locked
+
+fuzz: ## Fuzz every decoder of outside bytes for a minute each (a nightly toolchain; `make test` has a short smoke of it)
+	scripts/fuzz.sh $(or $(ARGS),60)
+
+bench-ledger: setup ## Measure the ledger beside RocksDB alone: one table (docs/benchmarks.md; 25 GB of disk, half an hour)
+	cargo bench -p ledger --bench ledger --locked -- $(ARGS)
 
 install: build ## Put the exhibit command into $(PREFIX)/bin
 	install -D -m 755 $(BIN) $(PREFIX)/bin/exhibit

@@ -1,16 +1,22 @@
 //! The commands, one room each.
 
+mod backup;
 mod config;
 mod demo;
+mod erase;
 mod export;
 mod fsck;
+mod hold;
 mod keygen;
+mod orders;
 mod proof;
+mod restore;
 mod run;
 mod sample;
 mod sql;
 mod tail;
 mod verify;
+mod witness;
 
 use clap::{Parser, Subcommand, ValueEnum};
 
@@ -26,6 +32,8 @@ pub(crate) struct Exhibit {
     /// How log lines on stderr are written; RUST_LOG chooses which
     #[arg(long, global = true, value_enum, default_value = "text", value_name = "FORMAT")]
     pub(crate) log_format: LogFormat,
+    #[command(flatten)]
+    pub(crate) trust: crate::trust::TrustArgs,
     #[command(subcommand)]
     command: Command,
 }
@@ -68,6 +76,16 @@ enum Command {
     Tail(tail::Tail),
     /// Check everything a stopped ledger has stored
     Fsck(fsck::Fsck),
+    /// Make a backup of a ledger, whether it runs or not
+    Backup(backup::Backup),
+    /// Bring a backup back into an empty folder, and check it
+    Restore(restore::Restore),
+    /// Have disclosures erased: asked for by one person, approved by another
+    Erase(erase::Erase),
+    /// Hold disclosures, so that nothing erases them
+    Hold(hold::Hold),
+    /// Witness logs: cosign their checkpoints as long as they only grow
+    Witness(witness::Witness),
     /// Make a signing key
     Keygen(keygen::Keygen),
     /// Check or print a configuration
@@ -90,6 +108,11 @@ impl Exhibit {
             Command::Proof(proof) => proof.run(json).await,
             Command::Tail(tail) => tail.run(json).await,
             Command::Fsck(fsck) => fsck.run(json),
+            Command::Backup(backup) => backup.run(json).await,
+            Command::Restore(restore) => restore.run(json),
+            Command::Erase(erase) => erase.run(json).await,
+            Command::Hold(hold) => hold.run(json).await,
+            Command::Witness(witness) => witness.run().await,
             Command::Keygen(keygen) => keygen.run(json),
             Command::Config(config) => config.run(),
         }

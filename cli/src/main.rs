@@ -8,6 +8,8 @@ mod serve;
 mod service;
 mod stack;
 mod stop_signal;
+mod tls;
+mod trust;
 
 use std::io::IsTerminal;
 use std::process::ExitCode;
@@ -31,7 +33,8 @@ fn main() -> ExitCode {
             return ExitCode::from(3);
         }
     };
-    match runtime.block_on(exhibit.run()) {
+    let ran = exhibit.trust.settle().and_then(|()| runtime.block_on(exhibit.run()));
+    match ran {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => failure.report(json),
     }
@@ -52,7 +55,7 @@ fn usage(error: &clap::Error) -> ExitCode {
 /// Logs go to stderr: `RUST_LOG` chooses what, warnings and our own notices by default.
 fn start_log(format: command::LogFormat) {
     let filter = tracing_subscriber::EnvFilter::try_from_default_env()
-        .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("warn"));
+        .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("warn,witness=info"));
     let log = tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_ansi(std::io::stderr().is_terminal())

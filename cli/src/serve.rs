@@ -12,14 +12,16 @@ use hyper::body::Incoming;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto::Builder;
-use hyper_util::server::graceful::GracefulShutdown;
+use hyper_util::server::graceful::{GracefulShutdown, Watcher};
 use metrics_exporter_prometheus::PrometheusHandle;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_util::sync::CancellationToken;
 use tower::Service;
 
 use crate::failure::Failure;
+use crate::tls::Tls;
 
 /// A connection that does not answer pings for this long is closed: a peer that vanished frees its stream.
 const KEEP_ALIVE_INTERVAL: Duration = Duration::from_secs(5);
@@ -73,23 +75,20 @@ async fn accept(
     Ok((stream, peer, place))
 }
 
-/// Serves until `stop`, then waits for what runs, within a bound.
+/// Serves in the clear until `stop`, then waits for what runs, within a bound.
 pub(crate) async fn serve(listener: TcpListener, router: Router, stop: CancellationToken) {
-    let mut server = Builder::new(TokioExecutor::new());
-    server
-        .http1()
-        .timer(TokioTimer::new())
-        .header_read_timeout(HEADER_TIMEOUT)
-        .max_buf_size(MAX_HEAD_BYTES as usize);
-    server
-        .http2()
-        .timer(TokioTimer::new())
-        .keep_alive_interval(KEEP_ALIVE_INTERVAL)
-        .keep_alive_timeout(KEEP_ALIVE_TIMEOUT)
-        .max_concurrent_streams(MAX_HTTP2_STREAMS)
-        .max_header_list_size(MAX_HEAD_BYTES)
-        .initial_stream_window_size(HTTP2_WINDOW_BYTES)
-        .initial_connection_window_size(HTTP2_WINDOW_BYTES);
+    serve_with(listener, router, None, stop).await;
+}
+
+/// The same, over TLS when there are certificates.
+pub(crate) async fn serve_with(
+    listener: TcpListener,
+    router: Router,
+    tls: Option<Arc<Tls>>,
+    stop: CancellationToken,
+) {
+    let reloading = tls.clone().map(|tls| tokio::spawn(async move { tls.watch().await }));
+    let server = Arc::new(server());
     let graceful = GracefulShutdown::new();
     let places = Arc::new(Semaphore::new(MAX_CONNECTIONS));
     loop {
@@ -105,38 +104,79 @@ pub(crate) async fn serve(listener: TcpListener, router: Router, stop: Cancellat
         if let Err(error) = stream.set_nodelay(true) {
             tracing::debug!(%error, "TCP_NODELAY");
         }
-        let router = router.clone();
-        let has_asked = Arc::new(AtomicBool::new(false));
-        let asks = Arc::clone(&has_asked);
-        let service = service_fn(move |mut request: Request<Incoming>| {
-            asks.store(true, Ordering::Relaxed);
-            request.extensions_mut().insert(ConnectInfo(peer));
-            router.clone().call(request)
-        });
-        let connection = server.serve_connection_with_upgrades(TokioIo::new(stream), service);
-        let connection = graceful.watch(connection.into_owned());
+        let (server, router, watcher) = (Arc::clone(&server), router.clone(), graceful.watcher());
+        let (tls, stop) = (tls.clone(), stop.clone());
         tokio::spawn(async move {
-            let mut connection = std::pin::pin!(connection);
-            let silent = async {
-                tokio::time::sleep(HEADER_TIMEOUT).await;
-                if has_asked.load(Ordering::Relaxed) {
-                    std::future::pending::<()>().await;
-                }
-            };
-            tokio::select! {
-                ended = &mut connection => {
-                    if let Err(error) = ended {
-                        tracing::debug!(%error, "a connection ended");
+            match tls {
+                None => serve_one(&server, stream, peer, router, watcher).await,
+                Some(tls) => {
+                    let stream = stop.run_until_cancelled(tls.accept(stream)).await.flatten();
+                    if let Some(stream) = stream {
+                        serve_one(&server, stream, peer, router, watcher).await;
                     }
                 }
-                () = silent => tracing::debug!(%peer, "a connection that asked nothing was closed"),
             }
             drop(place);
         });
     }
     drop(listener);
+    if let Some(reloading) = reloading {
+        reloading.abort();
+    }
     if tokio::time::timeout(DRAIN_TIMEOUT, graceful.shutdown()).await.is_err() {
         tracing::warn!("connections were still open at the end of the stop, and were cut off");
+    }
+}
+
+fn server() -> Builder<TokioExecutor> {
+    let mut server = Builder::new(TokioExecutor::new());
+    server
+        .http1()
+        .timer(TokioTimer::new())
+        .header_read_timeout(HEADER_TIMEOUT)
+        .max_buf_size(MAX_HEAD_BYTES as usize);
+    server
+        .http2()
+        .timer(TokioTimer::new())
+        .keep_alive_interval(KEEP_ALIVE_INTERVAL)
+        .keep_alive_timeout(KEEP_ALIVE_TIMEOUT)
+        .max_concurrent_streams(MAX_HTTP2_STREAMS)
+        .max_header_list_size(MAX_HEAD_BYTES)
+        .initial_stream_window_size(HTTP2_WINDOW_BYTES)
+        .initial_connection_window_size(HTTP2_WINDOW_BYTES);
+    server
+}
+
+/// Serves one connection until it ends, or until it has asked nothing for too long.
+async fn serve_one(
+    server: &Builder<TokioExecutor>,
+    stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    peer: SocketAddr,
+    router: Router,
+    watcher: Watcher,
+) {
+    let has_asked = Arc::new(AtomicBool::new(false));
+    let asks = Arc::clone(&has_asked);
+    let service = service_fn(move |mut request: Request<Incoming>| {
+        asks.store(true, Ordering::Relaxed);
+        request.extensions_mut().insert(ConnectInfo(peer));
+        router.clone().call(request)
+    });
+    let connection = server.serve_connection_with_upgrades(TokioIo::new(stream), service);
+    let mut connection = std::pin::pin!(watcher.watch(connection.into_owned()));
+    let silent = async {
+        tokio::time::sleep(HEADER_TIMEOUT).await;
+        if has_asked.load(Ordering::Relaxed) {
+            std::future::pending::<()>().await;
+        }
+    };
+    tokio::select! {
+        ended = &mut connection => {
+            if let Err(error) = ended {
+                tracing::debug!(%error, "a connection ended");
+            }
+        }
+        () = silent => tracing::debug!(%peer, "a connection that asked nothing was closed"),
     }
 }
 

@@ -1,6 +1,6 @@
 //! Talking to a running query node, with a token and clear errors.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use clap::Args;
@@ -28,16 +28,15 @@ impl Service {
     /// A client that carries the token. Waits for an answer as long as the server works on it.
     pub(crate) fn client(&self) -> Result<Client, Failure> {
         self.check_url()?;
-        let token = self.token()?;
+        let token = read_token(self.token_file.as_deref())?;
         let mut value = reqwest::header::HeaderValue::from_str(&format!("Bearer {token}"))
             .map_err(|_| {
                 Failure::unusable("token", "the token holds characters that no token has")
             })?;
         value.set_sensitive(true);
         let headers = [(reqwest::header::AUTHORIZATION, value)].into_iter().collect();
-        Client::builder()
+        client_builder()
             .default_headers(headers)
-            .connect_timeout(Duration::from_secs(5))
             .build()
             .map_err(|error| Failure::unusable("client", error))
     }
@@ -56,32 +55,38 @@ impl Service {
             format!("--query {:?} is no URL: write it as http://127.0.0.1:7602", self.query);
         Err(Failure::unusable("query_url", message))
     }
+}
 
-    fn token(&self) -> Result<String, Failure> {
-        let token = match &self.token_file {
-            Some(path) => std::fs::read_to_string(path).map_err(|error| {
-                let message = format!("the token file {}: {error}", path.display());
-                Failure::unusable("file", message)
-            })?,
-            None => std::env::var("EXHIBIT_TOKEN").map_err(|_| {
-                Failure::unusable(
-                    "token_missing",
-                    "who asks? give --token-file FILE, or set EXHIBIT_TOKEN",
-                )
-            })?,
-        };
-        if token.trim().is_empty() {
-            let message = "the token is empty: what --token-file names, or EXHIBIT_TOKEN holds";
-            return Err(Failure::unusable("token_missing", message));
-        }
-        Ok(token.trim().to_owned())
+/// The bearer token in a file, else in EXHIBIT_TOKEN.
+pub(crate) fn read_token(file: Option<&Path>) -> Result<String, Failure> {
+    let token = match file {
+        Some(path) => std::fs::read_to_string(path).map_err(|error| {
+            let message = format!("the token file {}: {error}", path.display());
+            Failure::unusable("file", message)
+        })?,
+        None => std::env::var("EXHIBIT_TOKEN").map_err(|_| {
+            Failure::unusable(
+                "token_missing",
+                "who asks? give --token-file FILE, or set EXHIBIT_TOKEN",
+            )
+        })?,
+    };
+    if token.trim().is_empty() {
+        let message = "the token is empty: what --token-file names, or EXHIBIT_TOKEN holds";
+        return Err(Failure::unusable("token_missing", message));
     }
+    Ok(token.trim().to_owned())
+}
+
+/// A client of any of our services.
+pub(crate) fn client_builder() -> reqwest::ClientBuilder {
+    crate::trust::apply(Client::builder()).connect_timeout(Duration::from_secs(5))
 }
 
 /// Sends a request; an error of the service becomes a failure with the service's own code.
 pub(crate) async fn ask(request: RequestBuilder) -> Result<Response, Failure> {
     let response = request.send().await.map_err(|error| {
-        let reason = root_cause(&error);
+        let reason = recorder::root_cause(&error);
         let url = error.url().map(ToString::to_string).unwrap_or_default();
         Failure::unreachable("service_unreachable", format!("{url} cannot be reached: {reason}"))
     })?;
@@ -103,9 +108,4 @@ pub(crate) async fn ask(request: RequestBuilder) -> Result<Response, Failure> {
         }
         _ => Failure::unusable(&code, message),
     })
-}
-
-fn root_cause(error: &dyn std::error::Error) -> String {
-    let causes = std::iter::successors(Some(error), |cause| cause.source());
-    causes.last().unwrap_or(error).to_string()
 }

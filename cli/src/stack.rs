@@ -1,6 +1,7 @@
 //! Components in one process, over loopback, by the same doors as apart.
 
 use std::net::SocketAddr;
+use std::sync::Arc;
 
 use evidence::Exporter;
 use gateway::Gateway;
@@ -10,9 +11,10 @@ use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
-use crate::config::{Config, EvidenceConfig, read_key};
+use crate::config::{Config, read_key};
 use crate::failure::Failure;
 use crate::serve;
+use crate::tls::Tls;
 
 /// Sockets that were bound before the configuration was written, for ports that the system chose.
 #[derive(Default)]
@@ -32,9 +34,17 @@ pub(crate) struct Stack {
 
 struct Served<T> {
     component: T,
+    /// `http` or `https`.
+    scheme: &'static str,
     address: SocketAddr,
     stop: CancellationToken,
     serving: JoinHandle<()>,
+}
+
+impl<T> Served<T> {
+    fn url(&self) -> String {
+        format!("{}://{}", self.scheme, self.address)
+    }
 }
 
 impl Stack {
@@ -49,45 +59,50 @@ impl Stack {
         let metrics = serve::install_metrics();
         // Before anything runs that could record a start in vain.
         let evidence = match config.evidence {
-            Some(EvidenceConfig { package_key_file, work_dir }) if config.query.is_some() => {
-                std::fs::create_dir_all(&work_dir)
-                    .map_err(|error| crate::failure::file(&work_dir, &error))?;
-                Some((read_key(&package_key_file)?, work_dir))
+            Some(evidence) if config.query.is_some() => {
+                std::fs::create_dir_all(&evidence.work_dir)
+                    .map_err(|error| crate::failure::file(&evidence.work_dir, &error))?;
+                let signer = read_key(&evidence.package_key_file)?;
+                Some((signer, evidence.witness_policy()?, evidence.work_dir))
             }
             _ => None,
         };
         if let Some(config) = config.ledger {
             let listener = listen("ledger", listeners.ledger, config.listen).await?;
+            let tls = certificates("ledger", config.tls.as_ref())?;
             let ledger = Ledger::start(config, options).await.map_err(ledger_failure)?;
             let router = serve::with_metrics(ledger.router(), metrics.clone());
-            self.ledger = Some(serve_on(listener, router, ledger));
+            self.ledger = Some(serve_on(listener, tls, router, ledger));
         }
         if let Some(config) = config.query {
             let listener = listen("query", listeners.query, config.listen).await?;
+            let tls = certificates("query", config.tls.as_ref())?;
             let query = Query::start(config)
                 .await
                 .map_err(|error| start_failure("query_start", error.is_retryable(), error))?;
             let mut router = query.router();
-            if let Some((signer, work_dir)) = evidence {
-                router = router.merge(Exporter::new(query.clone(), signer, work_dir).router());
+            if let Some((signer, quorum, work_dir)) = evidence {
+                let exporter = Exporter::new(query.clone(), signer, quorum, work_dir);
+                router = router.merge(exporter.router());
             }
             let router = serve::with_metrics(router, metrics.clone());
-            self.query = Some(serve_on(listener, router, query));
+            self.query = Some(serve_on(listener, tls, router, query));
         }
         if let Some(config) = config.gateway {
             let listener = listen("gateway", listeners.gateway, config.listen).await?;
+            let tls = certificates("gateway", config.tls.as_ref())?;
             let gateway = Gateway::start(config).await.map_err(gateway_failure)?;
             let router = serve::with_metrics(gateway.router(), metrics);
-            self.gateway = Some(serve_on(listener, router, gateway));
+            self.gateway = Some(serve_on(listener, tls, router, gateway));
         }
         Ok(())
     }
 
-    /// Where each component listens, by name.
-    pub(crate) fn addresses(&self) -> Vec<(&'static str, SocketAddr)> {
-        let ledger = self.ledger.as_ref().map(|served| ("ledger", served.address));
-        let query = self.query.as_ref().map(|served| ("query", served.address));
-        let gateway = self.gateway.as_ref().map(|served| ("gateway", served.address));
+    /// Where each component listens: its name and URL.
+    pub(crate) fn addresses(&self) -> Vec<(&'static str, String)> {
+        let ledger = self.ledger.as_ref().map(|served| ("ledger", served.url()));
+        let query = self.query.as_ref().map(|served| ("query", served.url()));
+        let gateway = self.gateway.as_ref().map(|served| ("gateway", served.url()));
         [ledger, query, gateway].into_iter().flatten().collect()
     }
 
@@ -135,14 +150,23 @@ async fn listen(
     }
 }
 
+fn certificates(
+    component: &'static str,
+    files: Option<&identity::tls::TlsConfig>,
+) -> Result<Option<Arc<Tls>>, Failure> {
+    files.map(|files| Tls::open(component, files.clone())).transpose()
+}
+
 fn serve_on<T>(
     (listener, address): (TcpListener, SocketAddr),
+    tls: Option<Arc<Tls>>,
     router: axum::Router,
     component: T,
 ) -> Served<T> {
+    let scheme = if tls.is_some() { "https" } else { "http" };
     let stop = CancellationToken::new();
-    let serving = tokio::spawn(serve::serve(listener, router, stop.clone()));
-    Served { component, address, stop, serving }
+    let serving = tokio::spawn(serve::serve_with(listener, router, tls, stop.clone()));
+    Served { component, scheme, address, stop, serving }
 }
 
 async fn end(stop: CancellationToken, serving: JoinHandle<()>) {
@@ -160,7 +184,18 @@ fn ledger_failure(error: ledger::StartError) -> Failure {
         }
         ledger::StartError::Behind { .. } => Failure::failed("store_behind", error),
         ledger::StartError::Contradicts { .. } => Failure::failed("store_contradicts", error),
+        ledger::StartError::RestoreUnfinished(_) => Failure::failed("restore_unfinished", error),
+        ledger::StartError::RestoredUnvouched(_) => Failure::failed("restored_unvouched", error),
         ledger::StartError::NoCheckpoint { .. } => Failure::failed("checkpoint_missing", error),
+        ledger::StartError::Fatal(ledger::Fatal::Clock(_)) => {
+            Failure::failed("clock_stepped", error)
+        }
+        ledger::StartError::Witness(ledger::WitnessRefusal::Contradiction { .. }) => {
+            Failure::failed("witness_contradicts", error)
+        }
+        ledger::StartError::Witness(ledger::WitnessRefusal::NoQuorum { .. }) => {
+            Failure::unreachable("witness_quorum", error)
+        }
         _ => Failure::failed("ledger_start", error),
     }
 }

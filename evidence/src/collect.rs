@@ -223,9 +223,13 @@ fn cosigned_around(source: &impl Source, range: &Range<u64>) -> Vec<(Checkpoint,
     let newest = source.checkpoint().0.size;
     let mut cosigned = source.older_checkpoints();
     cosigned.retain(|(checkpoint, note)| {
+        // The log may sign with two keys of its name.
+        let is_cosigned = |note: tlog::Note| {
+            note.signatures().iter().any(|signature| signature.name != checkpoint.origin)
+        };
         checkpoint.size < newest
             && checkpoint.size.0 > 0
-            && tlog::Note::parse(note).is_ok_and(|note| note.signatures().len() > 1)
+            && tlog::Note::parse(note).is_ok_and(is_cosigned)
     });
     let before = cosigned.iter().rfind(|(checkpoint, _)| checkpoint.size.0 <= range.start + 1);
     let after = cosigned.iter().find(|(checkpoint, _)| checkpoint.size.0 >= range.end);

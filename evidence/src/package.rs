@@ -10,7 +10,7 @@ use std::path::Path;
 
 use query::Archive;
 use recorder::Recorder;
-use tlog::SigningKey;
+use tlog::Signer;
 use tokio_util::sync::CancellationToken;
 use verifier::Material;
 use verifier::layout::bag::{Bag, BagInfo};
@@ -38,7 +38,7 @@ use crate::source::Source;
 pub async fn export(
     archive: &Archive,
     recorder: &Recorder,
-    signer: &SigningKey,
+    signer: &(impl Signer + Clone + 'static),
     request: ExportRequest,
     into: &Path,
 ) -> Result<Exported, ExportError> {
@@ -53,7 +53,7 @@ pub async fn export(
 pub async fn export_from(
     source: &impl Source,
     journal: &impl Journal,
-    signer: &SigningKey,
+    signer: &(impl Signer + Clone + 'static),
     request: ExportRequest,
     into: &Path,
 ) -> Result<Exported, ExportError> {
@@ -64,7 +64,7 @@ pub async fn export_from(
 pub(crate) async fn export_while(
     source: &impl Source,
     journal: &impl Journal,
-    signer: &SigningKey,
+    signer: &(impl Signer + Clone + 'static),
     request: ExportRequest,
     into: &Path,
     stopping: &CancellationToken,
@@ -100,7 +100,7 @@ pub(crate) async fn export_while(
 
 fn make(
     material: &Material,
-    signer: &SigningKey,
+    signer: &dyn Signer,
     end: &CancellationToken,
 ) -> Result<(Bag, Vec<(String, u64)>), ExportError> {
     let mut payload: Files = material_files(material).map_err(ExportError::Derive)?;

@@ -6,6 +6,7 @@ mod turns;
 
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::Router;
 use axum::extract::{Request, State};
@@ -15,8 +16,8 @@ use axum::routing::post;
 use bytes::Bytes;
 use proto::v1::MediaType;
 use proto::v1::evidence_accessed::{Door, Result as Outcome};
-use query::{Accessed, DoorError, Query, Visitor, read_body};
-use tlog::SigningKey;
+use query::{Accessed, Archive, DoorError, Query, Visitor, read_body};
+use tlog::{Note, Policy, Signer};
 use tokio::sync::Semaphore;
 
 use asked::Asked;
@@ -29,21 +30,32 @@ use crate::package::{EXPORT_ROLES, ExportError, ExportRequest, export_while};
 /// Largest request body, in bytes.
 const MAX_BODY_BYTES: usize = 256 * 1024;
 
+/// How long an export waits until the witnesses have cosigned the checkpoint.
+const QUORUM_PATIENCE: Duration = Duration::from_secs(15);
+
 /// Serves packages beside the doors of a query node. Cheap to clone.
 #[derive(Clone)]
 pub struct Exporter(Arc<Inner>);
 
 struct Inner {
     query: Query,
-    signer: SigningKey,
+    signer: Arc<dyn Signer>,
+    quorum: Option<Policy>,
     dir: PathBuf,
     turns: Arc<Semaphore>,
 }
 
 impl Exporter {
-    /// Exports from `query`, signed by `signer`; packages are made in the folder `dir` and removed once sent.
-    pub fn new(query: Query, signer: SigningKey, dir: PathBuf) -> Self {
-        Self(Arc::new(Inner { query, signer, dir, turns: Arc::new(Semaphore::new(MAX_EXPORTS)) }))
+    /// Exports from `query`, signed by `signer`; packages are made in the folder `dir` and removed once sent. With a
+    /// policy, only checkpoints that its quorum of witnesses has cosigned are exported.
+    pub fn new(
+        query: Query,
+        signer: Arc<dyn Signer>,
+        quorum: Option<Policy>,
+        dir: PathBuf,
+    ) -> Self {
+        let turns = Arc::new(Semaphore::new(MAX_EXPORTS));
+        Self(Arc::new(Inner { query, signer, quorum, dir, turns }))
     }
 
     /// The routes, to be merged with [`Query::router`].
@@ -87,7 +99,13 @@ impl Exporter {
         body: Bytes,
     ) -> Result<Response, DoorError> {
         let Inner { query, signer, dir, .. } = &*self.0;
-        let archive = query.archive()?;
+        let archive = match self.cosigned_archive().await {
+            Ok(archive) => archive,
+            Err(error) => {
+                self.refuse(visitor, Outcome::Refused, body).await?;
+                return Err(error);
+            }
+        };
         let folder = dir.join(recorder::random_id().to_string());
         let journal = VisitorJournal { query, visitor };
         let stopping = query.stopping();
@@ -104,6 +122,21 @@ impl Exporter {
                 Err(refusal(&error))
             }
         }
+    }
+
+    /// What is verified, under the newest checkpoint that has the quorum.
+    async fn cosigned_archive(&self) -> Result<Archive, DoorError> {
+        let Inner { query, quorum, .. } = &*self.0;
+        let Some(policy) = quorum else { return query.archive() };
+        let is_good = |note: &str| Note::parse(note).is_ok_and(|note| policy.is_cosigned(&note));
+        let archive = query.archive_when(is_good, QUORUM_PATIENCE).await?;
+        archive.ok_or_else(|| {
+            let message = format!(
+                "the quorum of witnesses has not cosigned a checkpoint within {QUORUM_PATIENCE:?}: ask again; if that \
+                 goes on, the ledger's log and metrics say which witness does not answer"
+            );
+            DoorError::new(StatusCode::SERVICE_UNAVAILABLE, "quorum_missing", message)
+        })
     }
 
     /// Records an access that was not granted.

@@ -7,6 +7,7 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 
 use identity::IdentityConfig;
+use identity::tls::{ClientTls, TlsConfig};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -20,15 +21,28 @@ pub struct GatewayConfig {
     /// Address on which the gateway serves. Routes without authentication need a loopback address.
     #[serde(default = "default_listen")]
     pub listen: SocketAddr,
+    /// Certificates, so that the doors speak TLS. Left out: they speak plain HTTP, on loopback only.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tls: Option<TlsConfig>,
+    /// Plain HTTP on an address that is not loopback: something in front of it speaks TLS.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub plaintext: bool,
     /// The URL under which clients reach the gateway, without a path: the base of the audiences of its tokens
     /// and of its RFC 9728 metadata, such as `https://mcp.example.com`.
     pub public_url: String,
     /// URL of the ledger that keeps the record, such as `http://127.0.0.1:7601`.
     #[serde(default = "default_ledger")]
     pub ledger: String,
+    /// How the ledger's certificate is trusted, and which one is shown there, when its URL is `https`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ledger_tls: Option<ClientTls>,
+    /// The ledger is on another machine, and the way to it is protected otherwise than by TLS: its URL may be `http`.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub ledger_plaintext: bool,
     /// Verifier key of the ledger's log, `name+id+base64`: its checkpoints are believed, no others.
     pub log_vkey: String,
-    /// File with the signing key by which the ledger knows this gateway, as `exhibit keygen` writes it.
+    /// File with the signing key by which the ledger knows this gateway, as `exhibit keygen` writes it: the key, the key
+    /// under a passphrase, or the name of a key in an ssh-agent.
     pub recorder_key_file: PathBuf,
     /// File in which the gateway keeps the newest checkpoint that it verified, so that after a restart, too, it refuses a
     /// ledger that lost what this gateway saw. Each gateway has its own.

@@ -113,7 +113,7 @@ impl Gateway {
     /// # Errors
     /// [`StartError`]; nothing was served, and nothing stays open.
     pub async fn start(config: GatewayConfig) -> Result<Gateway, StartError> {
-        let Settings { log, key, verifier, snapshot, hosts, routes } =
+        let Settings { ledger, log, key, verifier, snapshot, hosts, routes } =
             config::check(&config).map_err(|problems| StartError::Config { problems })?;
         let mut session_key = [0; 32];
         getrandom::fill(&mut session_key).map_err(|error| StartError::Random(error.to_string()))?;
@@ -121,7 +121,7 @@ impl Gateway {
         // An issuer may be slow, and nothing is to be waited for once the start is recorded.
         verifier.warm().await;
         let recorder = Recorder::start(RecorderConfig {
-            ledger: config.ledger,
+            ledger,
             log,
             key,
             checkpoint_file: config.checkpoint_file,

@@ -10,6 +10,8 @@
 //! shared-secret algorithms do not exist here. No token, and no key, is ever part of an error or a
 //! log line; foreign text in them is escaped and cut.
 //!
+//! [`tls`] reads the certificates of listeners and of clients; they say who may knock, never who somebody is.
+//!
 //! Sources: RFC 7515, 7517, 7518, 7519, 8725 (JWT), RFC 6750 (Bearer), RFC 9728 (resource
 //! metadata), RFC 8414 and OpenID Connect Discovery 1.0.
 
@@ -27,6 +29,7 @@ mod principal;
 mod resource_metadata;
 mod secret_file;
 mod secure_url;
+pub mod tls;
 mod token;
 mod verified;
 mod verifier;
@@ -41,6 +44,7 @@ pub use resource_metadata::{
     challenge, protected_resource_metadata, protected_resource_metadata_url,
 };
 pub use secret_file::read_secret_file;
+pub use secure_url::is_loopback;
 pub use token::MAX_TOKEN_BYTES;
 pub use verifier::Verifier;
 

@@ -1,11 +1,12 @@
 //! Reading a file that holds a secret, such as a signing key.
 
-use std::io;
+use std::fs::{File, Metadata};
+use std::io::{self, Read};
 use std::path::Path;
 
 use zeroize::Zeroizing;
 
-/// Reads a file that only its owner may read: text, without the white space around it.
+/// Reads a file that only its owner has access to, who is this user or root: text, without the white space around it.
 ///
 /// # Errors
 /// In words that name the file and what to do; never with its content.
@@ -14,20 +15,45 @@ pub fn read_secret_file(path: &Path) -> Result<Zeroizing<String>, String> {
         io::ErrorKind::NotFound => format!("{} is missing", path.display()),
         _ => format!("{} cannot be read: {error}", path.display()),
     };
-    let mode = mode(&std::fs::metadata(path).map_err(about)?);
-    if mode & 0o077 != 0 {
-        return Err(format!(
-            "{} has mode {mode:04o}, so that others may read it: chmod 600 {0}",
-            path.display()
-        ));
+    let mut file = File::open(path).map_err(about)?;
+    // Of the file that is read, not of one that may take its place meanwhile.
+    let found = Found::of(&file.metadata().map_err(about)?);
+    if let Some(what) = found.objection(rustix::process::geteuid().as_raw()) {
+        return Err(format!("{} {what} {0}", path.display()));
     }
-    let text = Zeroizing::new(std::fs::read_to_string(path).map_err(about)?);
+    let mut text = Zeroizing::new(String::with_capacity(found.size));
+    file.read_to_string(&mut text).map_err(about)?;
     Ok(Zeroizing::new(text.trim().to_owned()))
 }
 
-fn mode(metadata: &std::fs::Metadata) -> u32 {
-    use std::os::unix::fs::PermissionsExt;
-    metadata.permissions().mode() & 0o7777
+/// What matters of an open file.
+struct Found {
+    mode: u32,
+    owner: u32,
+    /// Room for all of it, so that no part is left behind where the text grew. Bounded, as what a stranger may write is.
+    size: usize,
+}
+
+impl Found {
+    fn of(metadata: &Metadata) -> Self {
+        use std::os::unix::fs::MetadataExt;
+        let size = usize::try_from(metadata.len()).unwrap_or(usize::MAX).min(64 << 10);
+        Self { mode: metadata.mode() & 0o7777, owner: metadata.uid(), size }
+    }
+
+    /// Why this user should not believe or use the file, and a command that mends it but for the file's name.
+    fn objection(&self, user: u32) -> Option<String> {
+        if self.owner != user && self.owner != 0 {
+            return Some(format!(
+                "belongs to user {}, who is neither the user of this process ({user}) nor root, and could put another \
+                 secret in its place: chown {user}",
+                self.owner
+            ));
+        }
+        (self.mode & 0o077 != 0).then(|| {
+            format!("has mode {:04o}, so that others may have access to it: chmod 600", self.mode)
+        })
+    }
 }
 
 #[cfg(test)]
@@ -49,5 +75,14 @@ mod tests {
             assert!(good || read.unwrap_err().contains("chmod 600"));
         }
         fs::remove_file(&path).unwrap();
+    }
+
+    #[test]
+    fn only_this_user_and_root_may_own_it() {
+        let found = |owner, mode| Found { mode, owner, size: 0 }.objection(1000);
+        assert_eq!(found(1000, 0o600), None);
+        assert_eq!(found(0, 0o400), None);
+        assert!(found(1001, 0o600).unwrap().ends_with("chown 1000"));
+        assert!(found(0, 0o640).unwrap().ends_with("chmod 600"));
     }
 }

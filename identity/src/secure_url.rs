@@ -17,7 +17,8 @@ pub(crate) fn secure_url(text: &str) -> Result<Url, &'static str> {
     }
 }
 
-pub(crate) fn is_loopback(url: &Url) -> bool {
+/// Is it this machine, by a loopback address or as `localhost`?
+pub fn is_loopback(url: &Url) -> bool {
     match url.host() {
         Some(Host::Domain(name)) => name == "localhost",
         Some(Host::Ipv4(address)) => address.is_loopback(),

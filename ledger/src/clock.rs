@@ -1,6 +1,10 @@
 //! The ledger's time: strictly increasing, and never following a wall clock that jumped.
 
+mod stopped;
+
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+pub(crate) use stopped::StoppedByClock;
 
 /// A wall clock that moves further than this against the monotonic clock stops sequencing.
 pub(crate) const MAX_STEP: Duration = Duration::from_secs(60);
@@ -23,6 +27,8 @@ pub(crate) struct Clock {
     last_ns: u64,
     wall_ns: u64,
     monotonic: Instant,
+    /// Where a step is remembered that stops the ledger.
+    stopped: Option<StoppedByClock>,
 }
 
 impl Clock {
@@ -36,7 +42,12 @@ impl Clock {
         if !confirmed && step_ns < -max_step_ns() {
             return Err(ClockStep { step_ns });
         }
-        Ok(Self { last_ns, wall_ns, monotonic: Instant::now() })
+        Ok(Self { last_ns, wall_ns, monotonic: Instant::now(), stopped: None })
+    }
+
+    /// The same, remembering the step that stops it.
+    pub(crate) fn remembering(self, stopped: StoppedByClock) -> Self {
+        Self { stopped: Some(stopped), ..self }
     }
 
     /// Checks the wall clock and returns the time for the next batch; its entries take consecutive
@@ -45,7 +56,12 @@ impl Clock {
     /// # Errors
     /// [`ClockStep`].
     pub(crate) fn batch_time(&mut self) -> Result<u64, ClockStep> {
-        self.batch_time_at(unix_now_ns(), Instant::now())
+        self.batch_time_at(unix_now_ns(), Instant::now()).inspect_err(|step| {
+            let remembered = self.stopped.as_ref().map_or(Ok(()), |file| file.remember(*step));
+            if let Err(error) = remembered {
+                tracing::error!(%error, "the step of the clock could not be written down");
+            }
+        })
     }
 
     fn batch_time_at(&mut self, wall_ns: u64, monotonic: Instant) -> Result<u64, ClockStep> {
@@ -89,7 +105,7 @@ mod tests {
     fn clock() -> (Clock, u64, Instant) {
         let now = Instant::now();
         let wall = 1_000 * SECOND;
-        (Clock { last_ns: wall, wall_ns: wall, monotonic: now }, wall, now)
+        (Clock { last_ns: wall, wall_ns: wall, monotonic: now, stopped: None }, wall, now)
     }
 
     #[test]

@@ -1,11 +1,15 @@
 //! The ledger's doors: gRPC for recorders and followers, HTTP for tiles.
 
 mod access;
-mod append;
+pub(crate) mod append;
+mod backups;
 mod knocks;
+mod orders;
+mod signed_root;
 mod status;
-mod strangers;
+pub(crate) mod strangers;
 mod subscribe;
+mod subscriptions;
 #[cfg(test)]
 mod tests;
 mod tiles;
@@ -25,7 +29,11 @@ use tokio::sync::watch;
 use tonic::{Request, Response, Status, Streaming};
 
 pub(crate) use self::knocks::Knocks;
+pub(crate) use self::signed_root::RootSigner;
 use self::strangers::Stranger;
+pub(crate) use self::subscriptions::Subscriptions;
+use crate::backup::Backups;
+use crate::erase::Erasures;
 use crate::health::Health;
 use crate::own::OwnRecorder;
 use crate::publish::Published;
@@ -49,9 +57,17 @@ pub(crate) struct Doors {
     pub(crate) tree: TreeReader,
     pub(crate) published: watch::Receiver<Arc<Published>>,
     pub(crate) readers: identity::Verifier,
+    pub(crate) subscriptions: Arc<Subscriptions>,
     pub(crate) audience: Arc<str>,
     pub(crate) health: Health,
     pub(crate) knocks: Arc<Knocks>,
+    pub(crate) root_signer: Arc<RootSigner>,
+    /// Where the ledger puts backups of itself, if anywhere.
+    pub(crate) backups: Option<Arc<Backups>>,
+    /// Who carries out erasures and holds; nobody when the ledger is read-only.
+    pub(crate) erasures: Option<Arc<Erasures>>,
+    /// Why nothing can be recorded, when the ledger only shows an older copy.
+    pub(crate) read_only: Option<Arc<str>>,
 }
 
 impl Doors {
@@ -61,7 +77,11 @@ impl Doors {
             .max_decoding_message_size(MAX_GRPC_BYTES)
             .max_encoding_message_size(MAX_GRPC_BYTES);
         let grpc = tonic::service::Routes::new(service).prepare().into_axum_router();
-        strangers::bound(grpc).merge(tiles::router(self)).fallback(unknown)
+        strangers::bound(grpc)
+            .merge(backups::router(self.clone()))
+            .merge(orders::router(self.clone()))
+            .merge(tiles::router(self))
+            .fallback(unknown)
     }
 }
 
@@ -71,7 +91,7 @@ async fn unknown(request: axum::extract::Request) -> axum::response::Response {
     if request.headers().get(CONTENT_TYPE).is_some_and(is_grpc) {
         return Status::unimplemented("the ledger has no such method").into_http();
     }
-    let message = "nothing is here: see /checkpoint, /tile/…, /healthz, /readyz and /metrics";
+    let message = "nothing is here: see /checkpoint, /checkpoint.cose, /tile/…, /healthz, /readyz and /metrics";
     let body = serde_json::json!({ "code": "not_found", "message": message });
     (StatusCode::NOT_FOUND, axum::Json(body)).into_response()
 }
@@ -87,6 +107,9 @@ impl LedgerService for Doors {
         &self,
         mut request: Request<Streaming<AppendRequest>>,
     ) -> Result<Response<Self::AppendStream>, Status> {
+        if let Some(reason) = &self.read_only {
+            return Err(status::read_only(reason));
+        }
         let caller = request.extensions_mut().remove::<Stranger>().unwrap_or_default();
         Ok(Response::new(append::open(self.clone(), caller, request.into_inner())))
     }

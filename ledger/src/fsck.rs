@@ -1,71 +1,54 @@
-//! Checks everything a stopped ledger has stored, from the entries up.
+//! Checks everything that a stopped ledger has stored, from the entries up.
 //!
-//! Root and tiles are rebuilt from the entries and compared with what is stored and published; every leaf is
-//! decoded; time, chains and seals are followed; every disclosure is opened and held against its commitment.
+//! Tree and tiles are rebuilt from the entries and compared byte by byte with what is stored and published; every leaf
+//! is decoded; time, chains and seals are followed; every disclosure is opened and held against its commitment; every
+//! stored record must be one that an entry asks for. Each family is read once, in the order of its keys, so memory does
+//! not grow with the log. What the storage engine cannot read is a finding like any other, and the walk goes on behind.
+//!
+//! Records vouch for each other. A finding names the record that contradicts others; where two contradict each other
+//! and nothing tells which was changed, its message names the other one too.
 
-use std::collections::{BTreeMap, HashMap};
-use std::fmt;
+mod chains;
+mod disclosures;
+mod head;
+mod holds;
+mod place;
+mod report;
+#[cfg(test)]
+mod tests;
+mod tree;
+mod used_keys;
+
 use std::path::Path;
 
-use proto::chain::{Position, position};
-use proto::disclosure::{check_opening, slot_name};
-use proto::ids::Id;
-use proto::kind::Kind;
-use proto::{ChainHead, decode_entry};
-use tlog::{CompactRange, Hash, LeafIndex, TILE_HEIGHT, VerifyingKey, leaf_hash, open_checkpoint};
+use bytes::Bytes;
+use proto::decode_entry;
+use tlog::{Checkpoint, LeafIndex, VerifyingKey, leaf_hash};
 
+use self::chains::{Chains, Keys};
+use self::disclosures::Disclosures;
+use self::head::Rebuilt;
+use self::holds::Holds;
+pub use self::report::{Finding, FsckReport, MAX_FINDINGS_OF_A_KIND};
+use self::tree::Tree;
 use crate::publish::default_file;
-use crate::store::{RocksStore, Store, StoreError};
+use crate::store::keyspace::{ENTRIES, entry_index, entry_key};
+use crate::store::records::{Found, Odd, Records};
+use crate::store::{RocksStore, StoreError, wal};
 
-/// Something that is not as it must be.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Finding {
-    /// Stable name of the kind of finding.
-    pub code: &'static str,
-    /// Which record: `entry 17`, `tile 0/3`, `checkpoint`.
-    pub place: String,
-    /// What is wrong with it.
-    pub message: String,
-}
-
-impl fmt::Display for Finding {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}: {} ({})", self.place, self.message, self.code)
-    }
-}
-
-/// What was looked at, and what was found.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct FsckReport {
-    /// Entries read.
-    pub entries: u64,
-    /// Disclosures opened.
-    pub disclosures: u64,
-    /// Disclosures whose key is erased.
-    pub erased: u64,
-    /// Hash tiles compared.
-    pub tiles: u64,
-    /// Seals verified.
-    pub seals: u64,
-    /// Seals that were not verified, by recorder: no key of that name was given.
-    pub seals_without_key: BTreeMap<String, u64>,
-    /// Everything wrong; empty is good. At most [`MAX_FINDINGS`], the first ones.
-    pub findings: Vec<Finding>,
-}
-
-/// A ruined store is reported by its first findings.
-pub const MAX_FINDINGS: usize = 100;
-
-const ENTRIES_AT_ONCE: usize = 1_024;
-const BYTES_AT_ONCE: usize = 8 << 20;
+/// Between two calls of `progress`.
+const ENTRIES_AT_ONCE: u64 = 1_024;
+/// Longest run of missing entries whose tiles are asked for.
+const MAX_MISSING_RUN: u64 = 1 << 16;
 
 /// Checks the ledger folder `data_dir`, which no ledger may be using.
 ///
 /// The published checkpoint is in `checkpoint_file`, or else in `data_dir`. `log` is the log's vkey; seals are verified
-/// with the recorder keys in `recorders`. `progress` is told the number of entries done and of all.
+/// with the recorder keys in `recorders`, and counted apart where none of them is the one. `progress` is told the
+/// number of entries done and of all.
 ///
 /// # Errors
-/// [`StoreError::InUse`] when a ledger runs on the folder; other [`StoreError`]s when the store cannot even be read.
+/// [`StoreError::InUse`] when a ledger runs on the folder. A store that cannot be opened is a finding.
 pub fn fsck(
     data_dir: &Path,
     checkpoint_file: Option<&Path>,
@@ -73,220 +56,193 @@ pub fn fsck(
     recorders: &[VerifyingKey],
     progress: &mut dyn FnMut(u64, u64),
 ) -> Result<FsckReport, StoreError> {
-    let store = RocksStore::open(&data_dir.join("store"))?;
-    let head = store.head()?;
-    let size = head.map_or(0, |head| head.size.0);
-    let mut walk = Walk::new(&store, log, recorders);
-    let checkpoint = checkpoint_file.map_or_else(|| default_file(data_dir), Path::to_owned);
-    let published = walk.read_checkpoint(&checkpoint, size);
-    let mut next = 0;
-    while next < size && walk.report.findings.len() < MAX_FINDINGS {
-        let count = usize::try_from(size - next).unwrap_or(ENTRIES_AT_ONCE).min(ENTRIES_AT_ONCE);
-        let entries = match store.entries(LeafIndex(next), count, BYTES_AT_ONCE) {
-            Ok(entries) if !entries.is_empty() => entries,
-            Ok(_) => {
-                walk.find("entry_missing", format!("entry {next}"), "is missing");
-                break;
+    let mut report = FsckReport::default();
+    let file = checkpoint_file.map_or_else(|| default_file(data_dir), Path::to_owned);
+    let published = head::read_checkpoint(&file, log, &mut report);
+    let store = data_dir.join("store");
+    match wal::damages(&store) {
+        Ok(damages) if damages.is_empty() => {}
+        Ok(damages) => {
+            for damage in damages {
+                let place = format!("write-ahead log {}", damage.name);
+                let message = format!("byte {}: {}", damage.offset, damage.what);
+                report.find("wal_damaged", place, message);
             }
-            Err(error) => {
-                walk.find("entry_unreadable", format!("entry {next} or later"), error);
-                break;
+            // The engine would drop what stands behind, for good.
+            return Ok(report);
+        }
+        Err(error) => {
+            let message = format!("its write-ahead log cannot be read: {error}");
+            report.find("store_unreadable", place::STORE, message);
+            return Ok(report);
+        }
+    }
+    match RocksStore::open_for_check(&store) {
+        Err(error @ StoreError::InUse { .. }) => return Err(error),
+        Err(StoreError::Engine { reason, .. }) => {
+            let message = format!("cannot be opened: {reason}");
+            report.find("store_unreadable", place::STORE, message);
+        }
+        Err(error) => report.find("store_unreadable", place::STORE, error),
+        Ok((store, strange)) => {
+            for name in strange.unknown {
+                let message = "should not be there: the format knows no such column family";
+                report.find("family_unknown", format!("column family {name:?}"), message);
             }
-        };
-        for entry in entries {
-            walk.entry(next, &entry)?;
-            next += 1;
-            if let Some((size, root)) = published
-                && size == next
-                && walk.root() != root
-            {
-                let message = format!("its root is not that of the first {size} entries");
-                walk.find("checkpoint_contradicted", "checkpoint".into(), message);
+            for name in strange.missing {
+                report.find("family_missing", format!("column family {name:?}"), "is missing");
+            }
+            let keys = Keys { log, recorders };
+            check(&store, published.as_ref(), keys, progress, &mut report);
+        }
+    }
+    Ok(report)
+}
+
+/// Checks an open store.
+fn check(
+    store: &RocksStore,
+    published: Option<&Checkpoint>,
+    keys: Keys<'_>,
+    progress: &mut dyn FnMut(u64, u64),
+    report: &mut FsckReport,
+) {
+    let mut holds = Holds::default();
+    let stored_head = head::read(store, &mut holds, report);
+    let mut walk = Walk {
+        next: 0,
+        recorded_at_ns: 0,
+        published,
+        tree: Tree::new(store),
+        chains: Chains::new(keys),
+        disclosures: Disclosures::new(store),
+        holds,
+    };
+    walk.compare_published(report);
+    let mut entries = Records::of(store, ENTRIES);
+    let claimed = stored_head.map(|head| head.size.0);
+    while claimed.is_none_or(|claimed| walk.next < claimed) {
+        match entries.take(&entry_key(LeafIndex(walk.next)), &mut |odd| surplus(&odd, report)) {
+            Found::Record(entry) => walk.entry(&Bytes::from(entry), report),
+            Found::Unreadable(reason) => {
+                let message = format!("cannot be read: {reason}");
+                report.find("entry_unreadable", place::entry(walk.next), message);
+                walk.lost_entry(report);
+            }
+            Found::Missing => {
+                let next_key = entries.next_key(&mut |odd| surplus(&odd, report));
+                let Some(LeafIndex(next)) = next_key.and_then(|key| entry_index(key).ok()) else {
+                    break;
+                };
+                let next = next.min(claimed.unwrap_or(next));
+                walk.missing_entries(next, report);
             }
         }
-        progress(next, size);
+        if walk.next.is_multiple_of(ENTRIES_AT_ONCE) {
+            progress(walk.next, claimed.unwrap_or(walk.next));
+        }
     }
-    if let Some(head) = head
-        && next == size
+    entries.rest(&mut |odd| surplus(&odd, report));
+    report.bytes += entries.bytes;
+    progress(walk.next, claimed.unwrap_or(walk.next));
+    if let Some(published) = published
+        && published.size.0 > walk.next
     {
-        if walk.root() != head.root {
-            walk.find("root_mismatch", "tree head".into(), "entries give another root");
-        }
-        if walk.recorded_at_ns != head.recorded_at_ns {
-            walk.find("head_time", "tree head".into(), "its time is not that of the last entry");
-        }
-        walk.compare_chains()?;
+        let message = format!(
+            "covers {} entries; the store has {}: it is older than what was published, or has lost entries",
+            published.size, walk.next
+        );
+        report.find("store_behind", place::CHECKPOINT, message);
     }
-    Ok(walk.report)
+    let rebuilt = Rebuilt {
+        size: walk.next,
+        root: walk.tree.root(),
+        recorded_at_ns: walk.recorded_at_ns,
+        agreed: walk.tree.agreed(),
+    };
+    head::compare(stored_head, &rebuilt, report);
+    walk.tree.finish(report);
+    walk.chains.finish(store, report);
+    walk.disclosures.finish(report);
+    walk.holds.finish(report);
 }
 
+/// From entry to entry.
 struct Walk<'a> {
-    store: &'a RocksStore,
-    log: &'a VerifyingKey,
-    keys: HashMap<&'a str, &'a VerifyingKey>,
-    range: CompactRange,
+    next: u64,
     recorded_at_ns: u64,
-    chains: HashMap<(String, Id), ChainHead>,
-    report: FsckReport,
+    published: Option<&'a Checkpoint>,
+    tree: Tree<'a>,
+    chains: Chains<'a>,
+    disclosures: Disclosures<'a>,
+    holds: Holds,
 }
 
-impl<'a> Walk<'a> {
-    fn new(store: &'a RocksStore, log: &'a VerifyingKey, recorders: &'a [VerifyingKey]) -> Self {
-        Self {
-            store,
-            log,
-            keys: recorders.iter().map(|key| (key.name(), key)).collect(),
-            range: CompactRange::new(0),
-            recorded_at_ns: 0,
-            chains: HashMap::new(),
-            report: FsckReport::default(),
-        }
-    }
-
-    fn find(&mut self, code: &'static str, place: String, message: impl fmt::Display) {
-        if self.report.findings.len() < MAX_FINDINGS {
-            self.report.findings.push(Finding { code, place, message: message.to_string() });
-        }
-    }
-
-    fn root(&self) -> Hash {
-        self.range.root().unwrap_or_else(Hash::empty_root)
-    }
-
-    fn read_checkpoint(&mut self, path: &Path, size: u64) -> Option<(u64, Hash)> {
-        let note = match std::fs::read_to_string(path) {
-            Ok(note) => note,
-            Err(error) => {
-                let message = format!("{} cannot be read: {error}", path.display());
-                self.find("checkpoint_unreadable", "checkpoint".into(), message);
-                return None;
-            }
-        };
-        match open_checkpoint(&note, self.log) {
-            Ok(checkpoint) if checkpoint.size.0 > size => {
-                let message = format!("covers {} entries; the store has {size}", checkpoint.size);
-                self.find("store_behind", "checkpoint".into(), message);
-                None
-            }
-            Ok(checkpoint) => Some((checkpoint.size.0, checkpoint.root)),
-            Err(error) => {
-                self.find("checkpoint_invalid", "checkpoint".into(), error);
-                None
-            }
-        }
-    }
-
-    fn entry(&mut self, index: u64, bytes: &bytes::Bytes) -> Result<(), StoreError> {
-        let place = format!("entry {index}");
-        self.report.entries += 1;
-        self.append(leaf_hash(bytes))?;
+impl Walk<'_> {
+    fn entry(&mut self, bytes: &Bytes, report: &mut FsckReport) {
+        let index = self.next;
+        self.next += 1;
+        report.entries += 1;
+        self.tree.append(leaf_hash(bytes), report);
+        self.compare_published(report);
         let leaf = match decode_entry(bytes) {
             Ok(leaf) => leaf,
-            Err(error) => {
-                self.find("entry_invalid", place, error);
-                return Ok(());
-            }
+            Err(error) => return report.find("entry_invalid", place::entry(index), error),
         };
         if leaf.recorded_at_ns <= self.recorded_at_ns {
-            self.find("time_not_increasing", place.clone(), "is not later than the one before");
+            let before = place::entry(index.saturating_sub(1));
+            let message = format!("is not later than {before}: one of the two was changed");
+            report.find("time_not_increasing", place::entry(index), message);
         }
         self.recorded_at_ns = leaf.recorded_at_ns;
-        self.chain(&place, &leaf);
-        self.disclosures(index, &leaf.event)
+        self.chains.follow(index, &leaf, report);
+        self.disclosures.check(index, &leaf.event, report);
+        self.holds.follow(index, leaf.event.kind.as_ref());
     }
 
-    /// Extends the tree and compares each tile it completes with the stored one.
-    fn append(&mut self, leaf: Hash) -> Result<(), StoreError> {
-        let mut completed = Vec::new();
-        self.range.append_visit(leaf, &mut |level, index, hash| {
-            if level > 0 && level % TILE_HEIGHT == 0 {
-                completed.push((level / TILE_HEIGHT - 1, index, hash));
-            }
-        });
-        for (level, index, root) in completed {
-            self.report.tiles += 1;
-            let stored = self.store.tile(level, index)?;
-            let found =
-                stored.as_deref().and_then(|tile| tlog::node_from_tile(tile, TILE_HEIGHT, 0));
-            if found != Some(root) {
-                let message = if stored.is_none() { "is missing" } else { "has other hashes" };
-                self.find("tile_mismatch", format!("tile {level}/{index}"), message);
-            }
-        }
-        Ok(())
+    /// The entry is there, and nobody can read it.
+    fn lost_entry(&mut self, report: &mut FsckReport) {
+        self.tree.append_lost(self.next, report);
+        self.next += 1;
+        self.compare_published(report);
     }
 
-    fn chain(&mut self, place: &str, leaf: &proto::entry::Leaf) {
-        let Some(recorder) = &leaf.event.recorder else { return };
-        let Some(epoch) = Id::from_slice(&recorder.epoch) else { return };
-        let key = (recorder.recorder_id.clone(), epoch);
-        let before = self.chains.get(&key).copied();
-        if position(before.as_ref(), recorder) != Position::Next {
-            let message = format!("does not follow the chain of {} {epoch}", recorder.recorder_id);
-            self.find("chain_broken", place.to_owned(), message);
+    /// Entries up to `end` are not there.
+    fn missing_entries(&mut self, end: u64, report: &mut FsckReport) {
+        report.find("entry_missing", place::entries(self.next, end), "is missing");
+        if end - self.next > MAX_MISSING_RUN {
+            self.tree.skip_to(end);
+            self.next = end;
         }
-        if let Some(Kind::RecorderSeal(seal)) = &leaf.event.kind {
-            let id = &recorder.recorder_id;
-            let of_head = before
-                .is_some_and(|head| head.sequence == seal.sequence && head.hash == seal.hash[..]);
-            match self.keys.get(id.as_str()) {
-                _ if !of_head => {
-                    let message = "the seal is not of the event before it in its chain";
-                    self.find("seal_invalid", place.to_owned(), message);
-                }
-                Some(vkey) if proto::seal::verify(seal, self.log.name(), id, epoch, vkey) => {
-                    self.report.seals += 1;
-                }
-                Some(_) => {
-                    self.find("seal_invalid", place.to_owned(), "the seal does not verify");
-                }
-                None => {
-                    *self.report.seals_without_key.entry(id.clone()).or_default() += 1;
-                }
-            }
+        while self.next < end {
+            self.lost_entry(report);
         }
-        let hash = proto::event_hash(&leaf.event_bytes);
-        self.chains.insert(key, ChainHead { sequence: recorder.sequence, hash });
     }
 
-    fn disclosures(&mut self, index: u64, event: &proto::v1::Event) -> Result<(), StoreError> {
-        if event.disclosures.is_empty() {
-            return Ok(());
+    /// At the size of the published checkpoint the entries must have its root.
+    fn compare_published(&self, report: &mut FsckReport) {
+        let Some(published) = self.published else { return };
+        let root = self.tree.root();
+        if published.size.0 == self.next && root.is_some_and(|root| root != published.root) {
+            let message = format!("its root is not that of the first {} entries", self.next);
+            report.find("checkpoint_contradicted", place::CHECKPOINT, message);
         }
-        let place = |slot| format!("entry {index}, disclosure {}", slot_name(slot));
-        let read = self.store.openings(LeafIndex(index), LeafIndex(index + 1), usize::MAX);
-        let openings = match read {
-            Ok((openings, _)) => openings,
-            Err(error @ StoreError::Damaged(_)) => {
-                self.find("disclosure_damaged", format!("entry {index}"), error);
-                return Ok(());
-            }
-            Err(error) => return Err(error),
+    }
+}
+
+fn surplus(odd: &Odd<'_>, report: &mut FsckReport) {
+    let Odd::Surplus(key) = odd else { return damage(ENTRIES, odd, report) };
+    let message = "should not be there: it lies behind the tree, or under no index";
+    report.find("entry_surplus", place::record(ENTRIES, key), message);
+}
+
+/// The engine could not read on in a family.
+fn damage(family: &'static str, odd: &Odd<'_>, report: &mut FsckReport) {
+    if let Odd::Damage { after, reason } = odd {
+        let place = match after {
+            [] => format!("{family}, at its beginning"),
+            after => format!("{family}, behind {}", place::record(family, after)),
         };
-        for disclosure in &event.disclosures {
-            let opening = openings.iter().find(|(_, opening)| opening.slot == disclosure.slot);
-            let Some((_, opening)) = opening else {
-                self.report.erased += 1;
-                continue;
-            };
-            self.report.disclosures += 1;
-            if let Err(error) = check_opening(disclosure, &opening.salt, &opening.content) {
-                self.find("disclosure_mismatch", place(disclosure.slot), error);
-            }
-        }
-        Ok(())
-    }
-
-    fn compare_chains(&mut self) -> Result<(), StoreError> {
-        for stored in self.store.chains()? {
-            let key = (stored.recorder_id.clone(), stored.epoch);
-            let found = self.chains.get(&key).copied();
-            let empty_fork = stored.suspended && found.is_none();
-            if found != Some(stored.head) && !empty_fork {
-                let place = format!("chain of {} {}", stored.recorder_id, stored.epoch);
-                self.find("chain_head_mismatch", place, "its stored head is not its last event");
-            }
-        }
-        Ok(())
+        report.find("unreadable", place, format!("the engine cannot read on: {reason}"));
     }
 }

@@ -1,12 +1,14 @@
 //! The parts that must all go on, and the one place that knows when one has not.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use tokio::sync::watch;
 use tokio::task::{JoinHandle, JoinSet};
 
+use crate::log_keys::LogKeys;
 use crate::own::OwnRecorder;
-use crate::publish::{self, CheckpointFile, Published};
+use crate::publish::{self, CheckpointFile, Cosignatures, Published};
 use crate::sequencer::Sequencer;
 
 /// Where a part that ended reports why.
@@ -14,19 +16,65 @@ pub(crate) type Failure = watch::Sender<Option<Arc<str>>>;
 
 /// Whether the ledger can record and publish. Cheap to clone.
 #[derive(Clone)]
-pub(crate) struct Health(pub(crate) watch::Receiver<Option<Arc<str>>>);
+pub(crate) struct Health {
+    failure: watch::Receiver<Option<Arc<str>>>,
+    troubles: Troubles,
+}
 
 impl Health {
-    /// Why not, if so.
+    pub(crate) fn new(failure: watch::Receiver<Option<Arc<str>>>, troubles: Troubles) -> Self {
+        Self { failure, troubles }
+    }
+
+    /// Why not, if so: for good, or for now.
     pub(crate) fn readiness(&self) -> Result<(), Arc<str>> {
-        self.0.borrow().clone().map_or(Ok(()), Err)
+        let failure = self.failure.borrow().clone();
+        failure.or_else(|| self.troubles.first()).map_or(Ok(()), Err)
     }
 
     /// Returns when it cannot any more, with the reason.
     pub(crate) async fn failed(&self) -> Arc<str> {
-        let mut failure = self.0.clone();
+        let mut failure = self.failure.clone();
         let reason = failure.wait_for(Option::is_some).await;
         reason.ok().and_then(|reason| reason.clone()).unwrap_or_else(|| "the ledger ended".into())
+    }
+}
+
+/// What parts cannot do for now. They try again; nobody has to restart anything. Cheap to clone.
+#[derive(Debug, Clone)]
+pub(crate) struct Troubles(watch::Sender<BTreeMap<&'static str, Arc<str>>>);
+
+impl Troubles {
+    /// None.
+    pub(crate) fn none() -> Self {
+        Self(watch::channel(BTreeMap::new()).0)
+    }
+
+    /// Something is not done, and why; said in the log when it is new.
+    pub(crate) fn report(&self, what: &'static str, why: &dyn std::fmt::Display) {
+        let why: Arc<str> = format!("{what}: {why}").into();
+        self.0.send_if_modified(|troubles| {
+            let before = troubles.insert(what, Arc::clone(&why));
+            if before.is_none() {
+                tracing::error!(%why, "it will be tried again");
+            }
+            before.is_none_or(|before| before != why)
+        });
+    }
+
+    /// It was done.
+    pub(crate) fn is_over(&self, what: &'static str) {
+        self.0.send_if_modified(|troubles| {
+            let was_there = troubles.remove(what).is_some();
+            if was_there {
+                tracing::info!(what, "this is over");
+            }
+            was_there
+        });
+    }
+
+    fn first(&self) -> Option<Arc<str>> {
+        self.0.borrow().values().next().cloned()
     }
 }
 
@@ -43,22 +91,24 @@ pub(crate) fn watch_sequencer(sequencer: &Sequencer, failure: Failure) -> JoinHa
 /// Publishes, and reports when that ends.
 pub(crate) fn publisher(
     file: CheckpointFile,
-    key: Arc<tlog::SigningKey>,
+    keys: LogKeys,
     sequencer: &Sequencer,
     published: watch::Sender<Arc<Published>>,
+    cosignatures: Cosignatures,
+    troubles: Troubles,
     failure: Failure,
 ) -> JoinHandle<()> {
     let heads = sequencer.head();
     supervised("publisher", failure, async move {
-        let ran = publish::run(file, key, heads, published).await;
+        let ran = publish::run(file, keys, heads, published, cosignatures, troubles).await;
         ran.map_err(|error| error.to_string())
     })
 }
 
 /// Seals and marks, and reports when that ends before the ledger is stopped.
-pub(crate) fn own_recorder(own: OwnRecorder, log_vkey: String, failure: Failure) -> JoinHandle<()> {
+pub(crate) fn own_recorder(own: OwnRecorder, failure: Failure) -> JoinHandle<()> {
     supervised("ledger's own recorder", failure, async move {
-        own.run(log_vkey).await.map_err(|stopped| stopped.to_string())
+        own.run().await.map_err(|stopped| stopped.to_string())
     })
 }
 
@@ -99,6 +149,7 @@ fn ended(what: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::sequencer::Setup;
     use crate::store::{Batch, Store, StoreError, StoredChain, TreeHead};
     use bytes::Bytes;
     use proto::v1::Opening;
@@ -138,19 +189,25 @@ mod tests {
 
     #[tokio::test]
     async fn a_sequencer_that_panics_is_a_failure() {
-        let (sequencer, _tree) = Sequencer::start(Arc::new(Panics), false).unwrap();
+        let (sequencer, _tree) = Sequencer::start(Arc::new(Panics), Setup::default()).unwrap();
         let (failure, reason) = watch::channel(None);
         let watching = watch_sequencer(&sequencer, failure);
         let committed = sequencer.submit(Vec::new(), None).await.unwrap();
         assert!(committed.await.is_err());
         watching.await.unwrap();
-        assert!(Health(reason).readiness().unwrap_err().contains("sequencer"));
+        let health = Health::new(reason, Troubles::none());
+        assert!(health.readiness().unwrap_err().contains("sequencer"));
     }
 
     #[tokio::test]
     async fn a_part_that_panics_is_a_failure() {
         let (failure, reason) = watch::channel(None);
-        let health = Health(reason);
+        let troubles = Troubles::none();
+        let health = Health::new(reason, troubles.clone());
+        assert!(health.readiness().is_ok());
+        troubles.report("seals", &"the key is away");
+        assert_eq!(&*health.readiness().unwrap_err(), "seals: the key is away");
+        troubles.is_over("seals");
         assert!(health.readiness().is_ok());
         let part = async { panic!("a defect") };
         supervised("publisher", failure.clone(), part).await.unwrap();

@@ -2,15 +2,19 @@
 
 use std::sync::Arc;
 
+use bytes::Bytes;
 use proto::chain::{Position, position};
 use proto::disclosure::{OpeningError, check_openings};
 use proto::ids::Id;
-use proto::kind::Kind;
-use proto::v1::{Event, NewEvent, Recorder, RecorderConflict};
-use proto::{ChainHead, EventError, decode_event, event_hash};
+use proto::kind::{Kind, kind_name};
+use proto::v1::recorder_conflict::Reason;
+use proto::v1::{Event, NewEvent, Opening, Recorder, RecorderConflict};
+use proto::{ChainHead, Duty, EventError, decode_event, event_hash};
 use tlog::VerifyingKey;
 
 use crate::sequencer::Arrival;
+use crate::store::{Store, StoreError};
+use crate::vault::Sealer;
 
 /// Why an event is refused. The recorder is at fault; nothing of the event is stored.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
@@ -55,11 +59,23 @@ impl Refusal {
 #[derive(Debug)]
 pub(crate) enum Judged {
     /// It is next in its chain.
-    Next(Box<Arrival>),
+    Next(Box<Accepted>),
     /// It is the head, byte for byte, and stored once what was accepted before is.
     Resent { sequence: u64 },
     /// It contradicts the chain.
     Fork(RecorderConflict),
+    /// It is next in its chain, and its recorder may not record events of this kind, which has this name.
+    Forbidden(RecorderConflict, &'static str),
+}
+
+/// An event that passed every check and follows its chain.
+#[derive(Debug)]
+pub(crate) struct Accepted {
+    event: Event,
+    bytes: Bytes,
+    openings: Vec<Opening>,
+    head: ChainHead,
+    active_snapshot: Option<[u8; 32]>,
 }
 
 /// The checks of one stream, and how far its chain has come.
@@ -67,9 +83,11 @@ pub(crate) struct Intake {
     origin: Arc<str>,
     recorder_id: Arc<str>,
     key: VerifyingKey,
+    duty: Duty,
     epoch: Id,
     head: Option<ChainHead>,
     active_snapshot: Option<[u8; 32]>,
+    sealer: Sealer,
 }
 
 impl Intake {
@@ -79,9 +97,17 @@ impl Intake {
         epoch: Id,
         head: Option<ChainHead>,
         active_snapshot: Option<[u8; 32]>,
+        store: Arc<dyn Store>,
     ) -> Self {
         let recorder_id = key.name().into();
-        Self { origin, recorder_id, key, epoch, head, active_snapshot }
+        let sealer = Sealer::new(store, head.is_some());
+        Self { origin, recorder_id, key, duty: Duty::Any, epoch, head, active_snapshot, sealer }
+    }
+
+    /// The same stream, of a recorder that is this.
+    pub(crate) fn with_duty(mut self, duty: Duty) -> Self {
+        self.duty = duty;
+        self
     }
 
     /// Name of the stream's recorder.
@@ -107,6 +133,13 @@ impl Intake {
             Position::Resent => self.judge_resent(&recorder, hash),
             Position::Fork => Ok(Judged::Fork(self.conflict(&recorder, hash))),
             Position::Next => {
+                if let Some(kind) = event.kind.as_ref().filter(|kind| !self.duty.may_record(kind)) {
+                    let conflict = RecorderConflict {
+                        reason: Reason::Kind.into(),
+                        ..self.conflict(&recorder, hash)
+                    };
+                    return Ok(Judged::Forbidden(conflict, kind_name(kind)));
+                }
                 check_openings(&event, &new.openings)?;
                 self.check_seal(&event)?;
                 let head = ChainHead { sequence: recorder.sequence, hash };
@@ -114,17 +147,32 @@ impl Intake {
                 if let Some(Kind::PolicyActivated(policy)) = &event.kind {
                     self.active_snapshot = policy.snapshot_digest[..].try_into().ok();
                 }
-                Ok(Judged::Next(Box::new(Arrival {
+                Ok(Judged::Next(Box::new(Accepted {
                     event,
-                    event_bytes: new.event,
+                    bytes: new.event,
                     openings: new.openings,
-                    recorder_id: Arc::clone(&self.recorder_id),
-                    epoch: self.epoch,
                     head,
                     active_snapshot: self.active_snapshot,
                 })))
             }
         }
+    }
+
+    /// Makes an accepted event ready for the sequencer, which must get it: a later one may need its key.
+    ///
+    /// # Errors
+    /// [`StoreError`]; the stream must end then.
+    pub(crate) fn seal(&mut self, accepted: Accepted) -> Result<Arrival, StoreError> {
+        let Accepted { event, bytes, openings, head, active_snapshot } = accepted;
+        let sealed = self.sealer.seal(&event, head.sequence, &openings)?;
+        Ok(Arrival {
+            event_bytes: bytes,
+            sealed,
+            recorder_id: Arc::clone(&self.recorder_id),
+            epoch: self.epoch,
+            head,
+            active_snapshot,
+        })
     }
 
     fn check_owner(&self, recorder: &Recorder) -> Result<(), Refusal> {
@@ -171,6 +219,7 @@ impl Intake {
             expected_hash: self.head.map(|head| head.hash.to_vec().into()).unwrap_or_default(),
             claimed_hash: recorder.previous_hash.clone(),
             event_hash: event_hash.to_vec().into(),
+            reason: Reason::Unspecified.into(),
         }
     }
 }

@@ -10,29 +10,48 @@
 //! [`Ledger::start`] recovers a log, or begins one, and [`Ledger::router`] is all of its doors; the caller
 //! binds the port. [`fsck()`] checks a stopped ledger's folder.
 
+mod backup;
+#[doc(hidden)]
+pub mod bench;
 mod clock;
 mod config;
 mod door;
+mod erase;
 mod folder;
 pub mod fsck;
 mod health;
+mod hold;
 mod intake;
+mod known_keys;
+mod limits;
+mod log_keys;
 mod own;
 mod publish;
+mod recent;
 mod registry;
+mod retention;
 mod sequencer;
+mod signing;
 mod start;
 pub mod store;
 mod tree;
 mod vault;
+mod witnessing;
 
 #[cfg(test)]
 mod tests;
 
+pub use backup::{
+    Backup, BackupConfig, BackupError, BackupMade, Restore, Restored, backup_stopped, backups_made,
+    restore,
+};
 pub use clock::ClockStep;
 pub use config::{ConfigError, LedgerConfig, default_listen};
-pub use fsck::{Finding, FsckReport, fsck};
+pub use fsck::{Finding, FsckReport, MAX_FINDINGS_OF_A_KIND, fsck};
+pub use limits::Limits;
 pub use publish::PublishError;
+pub use retention::{Always, Keep, RetentionClass};
 pub use sequencer::Fatal;
 pub use start::{Ledger, Options, StartError};
-pub use tree::TreeReader;
+pub use tree::{TreeNodes, TreeReader};
+pub use witnessing::{WitnessConfig, WitnessRefusal};

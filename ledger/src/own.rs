@@ -10,20 +10,23 @@ use proto::ids::Id;
 use proto::kind::Kind;
 use proto::seal::Seal;
 use proto::v1::{
-    ChainHead as ReportedHead, ClockState, ClockStepped, Disclosure, Event, KeyIntroduced, KeyRole,
-    LogMark, MediaType, NewEvent, Opening, RecorderConflict, RecorderSeal, RecorderStarted,
-    RecorderStopped, Slot,
+    ChainHead as ReportedHead, ClockState, ClockStepped, Disclosure, Event, LogContinued, LogMark,
+    MediaType, NewEvent, Opening, RecorderConflict, RecorderSeal, RecorderStarted, RecorderStopped,
+    Slot,
 };
-use proto::{ChainHead, chain};
-use tlog::SigningKey;
+use proto::{ChainHead, Duty, chain};
+use tlog::{SignError, Signer, VerifyingKey};
 use tokio::sync::{Mutex, watch};
 
 use crate::clock::unix_now_ns;
+use crate::health::Troubles;
 use crate::intake::{Intake, Judged};
+use crate::log_keys::LogKeys;
 use crate::publish::Published;
 use crate::registry::{Lease, Registry};
-use crate::sequencer::{Sequencer, Stopped};
-use crate::store::StoredChain;
+use crate::sequencer::{Arrival, Committed, Rider, Sequencer, Stopped};
+use crate::signing;
+use crate::store::{Store, StoredChain};
 
 /// How often the heads of all recorders are written down.
 const MARK_INTERVAL: Duration = Duration::from_secs(3600);
@@ -31,6 +34,11 @@ const MARK_INTERVAL: Duration = Duration::from_secs(3600);
 const ACTIVE_SEAL: Duration = Duration::from_secs(1);
 /// Longest time between two seals of an idle recorder.
 const IDLE_SEAL: Duration = Duration::from_secs(10);
+/// A key that did not sign is asked again after so long.
+const SIGN_AGAIN: Duration = Duration::from_secs(5);
+
+/// What troubles are reported under.
+const SEALS: &str = "the ledger's own chain is not sealed";
 
 /// JSON that an event discloses in a slot; slots ascend.
 pub(crate) type Content = (Slot, Bytes);
@@ -40,6 +48,8 @@ pub(crate) type Content = (Slot, Bytes);
 pub(crate) struct OwnRecorder {
     chain: Arc<Mutex<OwnChain>>,
     registry: Arc<Registry>,
+    /// vkeys of the log, for marks.
+    log_vkeys: Arc<[String]>,
 }
 
 struct OwnChain {
@@ -48,62 +58,102 @@ struct OwnChain {
     /// Something was recorded after the last seal.
     is_unsealed: bool,
     sealed_at: Instant,
+    /// The key did not sign: until then it is not asked again.
+    sign_again_at: Option<Instant>,
     intake: Intake,
     lease: Lease,
     epoch: Id,
-    key: Arc<SigningKey>,
+    key: Arc<dyn Signer>,
+    verifying: VerifyingKey,
     origin: Arc<str>,
     sequencer: Sequencer,
     published: watch::Receiver<Arc<Published>>,
+    troubles: Troubles,
+}
+
+/// Why a seal was not recorded.
+enum Unsealed {
+    /// The sequencer has ended.
+    Stopped(Stopped),
+    /// The key does not sign now. What was recorded is durable all the same, and the next seal covers it.
+    Key(SignError),
 }
 
 /// What the ledger needs to record.
 pub(crate) struct OwnParts {
-    pub(crate) key: Arc<SigningKey>,
-    pub(crate) log_key: Arc<SigningKey>,
+    pub(crate) key: Arc<dyn Signer>,
+    pub(crate) log_keys: LogKeys,
+    /// What the log has to be told of its keys, and its recorders'.
+    pub(crate) key_changes: Vec<Kind>,
+    pub(crate) troubles: Troubles,
     pub(crate) registry: Arc<Registry>,
+    pub(crate) store: Arc<dyn Store>,
     pub(crate) sequencer: Sequencer,
     pub(crate) published: watch::Receiver<Arc<Published>>,
-    pub(crate) confirmed_clock_step: bool,
+    /// The step that a person confirmed, in nanoseconds; 0 when it could not be measured.
+    pub(crate) confirmed_clock_step: Option<i64>,
+    /// The log that this one continues; its first entry says so.
+    pub(crate) continues: Option<LogContinued>,
 }
 
 impl OwnRecorder {
-    /// Opens a new epoch and records the start: RecorderStarted, the log's key, the heads of all recorders.
+    /// Opens a new epoch and records the start: RecorderStarted, what changed of the keys, the heads of all recorders.
     ///
     /// # Errors
     /// [`Stopped`] when the sequencer has ended.
     pub(crate) async fn start(parts: OwnParts) -> Result<Self, Stopped> {
+        let (own, previous) = Self::open(&parts, false)?;
+        if let Some(continued) = parts.continues {
+            own.record(Kind::LogContinued(continued), Vec::new()).await?;
+        }
+        own.record(Kind::RecorderStarted(started(previous)), Vec::new()).await?;
+        if let Some(step_ns) = parts.confirmed_clock_step {
+            let step = ClockStepped { step_ns, confirmed: true };
+            own.record(Kind::ClockStepped(step), Vec::new()).await?;
+        }
+        for change in parts.key_changes {
+            own.record(change, Vec::new()).await?;
+        }
+        own.mark().await?;
+        Ok(own)
+    }
+
+    /// The recorder of a ledger that is only read: it records nothing.
+    ///
+    /// # Errors
+    /// [`Stopped`] when there is no randomness.
+    pub(crate) fn silent(parts: &OwnParts) -> Result<Self, Stopped> {
+        Ok(Self::open(parts, true)?.0)
+    }
+
+    /// A new epoch, in which nothing is recorded yet, and the head of the one before.
+    fn open(parts: &OwnParts, has_ended: bool) -> Result<(Self, Option<ReportedHead>), Stopped> {
         let epoch = fresh_epoch()?;
-        let name = parts.key.name().to_owned();
-        let lease = parts.registry.lease(&name, epoch).map_err(|_| Stopped)?;
-        let previous = lease.previous().map(report);
-        let origin: Arc<str> = parts.log_key.name().into();
         let verifying = parts.key.verifying_key();
-        let intake = Intake::new(Arc::clone(&origin), verifying, epoch, None, None);
+        let lease = parts.registry.lease(verifying.name(), epoch).map_err(|_| Stopped)?;
+        let previous = lease.previous().map(report);
+        let origin: Arc<str> = parts.log_keys.origin().into();
+        let store = Arc::clone(&parts.store);
+        let intake = Intake::new(Arc::clone(&origin), verifying.clone(), epoch, None, None, store)
+            .with_duty(Duty::Ledger);
         let chain = OwnChain {
-            has_ended: false,
+            has_ended,
             is_unsealed: false,
             sealed_at: Instant::now(),
+            sign_again_at: None,
             intake,
             lease,
             epoch,
-            key: parts.key,
+            key: Arc::clone(&parts.key),
+            verifying,
             origin,
-            sequencer: parts.sequencer,
-            published: parts.published,
+            sequencer: parts.sequencer.clone(),
+            published: parts.published.clone(),
+            troubles: parts.troubles.clone(),
         };
-        let own = Self { chain: Arc::new(Mutex::new(chain)), registry: parts.registry };
-        own.record(Kind::RecorderStarted(started(previous)), Vec::new()).await?;
-        if parts.confirmed_clock_step {
-            let step = ClockStepped { step_ns: 0, confirmed: true };
-            own.record(Kind::ClockStepped(step), Vec::new()).await?;
-        }
-        let vkey = parts.log_key.verifying_key().to_string();
-        let role = KeyRole::Log.into();
-        let key = KeyIntroduced { role, vkey: vkey.clone() };
-        own.record(Kind::KeyIntroduced(key), Vec::new()).await?;
-        own.mark(vkey).await?;
-        Ok(own)
+        let registry = Arc::clone(&parts.registry);
+        let log_vkeys = parts.log_keys.vkeys().into();
+        Ok((Self { chain: Arc::new(Mutex::new(chain)), registry, log_vkeys }, previous))
     }
 
     /// Records a fork and suspends the recorder that made it, in one commit.
@@ -115,7 +165,9 @@ impl OwnRecorder {
         conflict: RecorderConflict,
         suspended: StoredChain,
     ) -> Result<(), Stopped> {
-        self.append(Kind::RecorderConflict(conflict), Vec::new(), Some(suspended)).await
+        let rider = Rider { suspend: Some(suspended), ..Rider::default() };
+        let event = (Kind::RecorderConflict(conflict), Vec::new());
+        self.record_with(vec![event], rider).await.map(|_| ())
     }
 
     /// Records an event with what it discloses; durable when this returns.
@@ -123,21 +175,37 @@ impl OwnRecorder {
     /// # Errors
     /// [`Stopped`].
     pub(crate) async fn record(&self, kind: Kind, contents: Vec<Content>) -> Result<(), Stopped> {
-        self.append(kind, contents, None).await
+        self.record_with(vec![(kind, contents)], Rider::default()).await.map(|_| ())
+    }
+
+    /// Records events in one commit, with what becomes durable beside them; their places.
+    ///
+    /// On a task of its own: a caller that goes away must not leave a number of the chain without its event.
+    ///
+    /// # Errors
+    /// [`Stopped`].
+    pub(crate) async fn record_with(
+        &self,
+        events: Vec<(Kind, Vec<Content>)>,
+        rider: Rider,
+    ) -> Result<Vec<Committed>, Stopped> {
+        let chain = Arc::clone(&self.chain);
+        let append = tokio::spawn(async move { chain.lock().await.append(events, rider).await });
+        append.await.map_err(|_| Stopped)?
     }
 
     /// Seals and marks until the stop, or until the sequencer ends.
     ///
     /// # Errors
     /// [`Stopped`]: the sequencer has ended, and nobody stopped the ledger.
-    pub(crate) async fn run(self, log_vkey: String) -> Result<(), Stopped> {
+    pub(crate) async fn run(self) -> Result<(), Stopped> {
         let mut seal = tokio::time::interval(ACTIVE_SEAL);
         let mut mark = tokio::time::interval(MARK_INTERVAL);
         mark.tick().await;
         loop {
             let recorded = tokio::select! {
                 _ = seal.tick() => self.seal_what_is_due().await,
-                _ = mark.tick() => self.mark(log_vkey.clone()).await,
+                _ = mark.tick() => self.mark().await,
             };
             if self.chain.lock().await.has_ended {
                 return Ok(());
@@ -153,106 +221,126 @@ impl OwnRecorder {
     pub(crate) async fn stop(&self) -> Result<(), Stopped> {
         let mut chain = self.chain.lock().await;
         let stopped = Kind::RecorderStopped(RecorderStopped { drained: true });
-        let recorded = match chain.append(stopped, Vec::new(), None).await {
-            Ok(()) => chain.append_seal().await,
+        let recorded = match chain.append(vec![(stopped, Vec::new())], Rider::default()).await {
+            Ok(_) => match chain.append_seal().await {
+                Err(Unsealed::Stopped(stopped)) => Err(stopped),
+                Err(Unsealed::Key(error)) => {
+                    tracing::warn!(%error, "the ledger's own chain ends without a seal");
+                    Ok(())
+                }
+                Ok(()) => Ok(()),
+            },
             Err(stopped) => Err(stopped),
         };
         chain.has_ended = true;
         recorded
     }
 
-    async fn mark(&self, log_vkey: String) -> Result<(), Stopped> {
+    async fn mark(&self) -> Result<(), Stopped> {
         let snapshots = self.registry.active_snapshots();
         let mark = LogMark {
             recorders: self.registry.heads(),
             snapshot_digests: snapshots.iter().map(|digest| digest.to_vec().into()).collect(),
-            vkeys: vec![log_vkey],
+            vkeys: self.log_vkeys.to_vec(),
         };
         self.record(Kind::LogMark(mark), Vec::new()).await
     }
 
     async fn seal_what_is_due(&self) -> Result<(), Stopped> {
         let mut chain = self.chain.lock().await;
-        if chain.is_unsealed || chain.sealed_at.elapsed() >= IDLE_SEAL {
-            return chain.append_seal().await;
+        let is_due = chain.is_unsealed || chain.sealed_at.elapsed() >= IDLE_SEAL;
+        let may_ask = chain.sign_again_at.is_none_or(|at| Instant::now() >= at);
+        if !is_due || !may_ask || chain.has_ended {
+            return Ok(());
         }
-        Ok(())
-    }
-
-    /// On a task of its own: a caller that goes away must not leave a number of the chain without its event.
-    async fn append(
-        &self,
-        kind: Kind,
-        contents: Vec<Content>,
-        suspend: Option<StoredChain>,
-    ) -> Result<(), Stopped> {
-        let chain = Arc::clone(&self.chain);
-        let append =
-            tokio::spawn(async move { chain.lock().await.append(kind, contents, suspend).await });
-        append.await.map_err(|_| Stopped)?
+        match chain.append_seal().await {
+            Ok(()) => {
+                chain.sign_again_at = None;
+                chain.troubles.is_over(SEALS);
+                Ok(())
+            }
+            Err(Unsealed::Stopped(stopped)) => Err(stopped),
+            Err(Unsealed::Key(error)) => {
+                chain.sign_again_at = Some(Instant::now() + SIGN_AGAIN);
+                chain.troubles.report(SEALS, &error);
+                Ok(())
+            }
+        }
     }
 }
 
 impl OwnChain {
     async fn append(
         &mut self,
-        kind: Kind,
-        contents: Vec<Content>,
-        suspend: Option<StoredChain>,
-    ) -> Result<(), Stopped> {
+        events: Vec<(Kind, Vec<Content>)>,
+        rider: Rider,
+    ) -> Result<Vec<Committed>, Stopped> {
         if self.has_ended {
             return Err(Stopped);
         }
+        let arrivals = events.into_iter().map(|(kind, contents)| self.arrival(kind, contents));
+        let arrivals = arrivals.collect::<Result<Vec<_>, _>>()?;
+        let last = arrivals.last().map(|arrival| (arrival.head, arrival.active_snapshot));
+        let committed = self.sequencer.submit_with(arrivals, rider).await?;
+        let places = committed.await.map_err(|_| Stopped)?;
+        if let (Some((head, snapshot)), Some(place)) = (last, places.last()) {
+            self.lease.advance(head, place.leaf_index, snapshot);
+            self.is_unsealed = true;
+        }
+        Ok(places)
+    }
+
+    /// The next event of the chain. It must reach the sequencer.
+    fn arrival(&mut self, kind: Kind, contents: Vec<Content>) -> Result<Arrival, Stopped> {
         let (disclosures, openings) = commit(contents)?;
         let event = Event {
             event_id: uuid::Uuid::now_v7().into_bytes().to_vec().into(),
             occurred_at_ns: unix_now_ns(),
-            recorder: Some(chain::next(self.intake.head(), self.key.name(), &self.epoch.0)),
+            recorder: Some(chain::next(self.intake.head(), self.verifying.name(), &self.epoch.0)),
             disclosures,
             kind: Some(kind),
             ..Event::default()
         };
         let event = encode_event(&event).map_err(refused)?;
         let judged = self.intake.judge(NewEvent { event, openings });
-        let Judged::Next(arrival) = judged.map_err(refused)? else {
+        let Judged::Next(accepted) = judged.map_err(refused)? else {
             return Err(refused("it does not follow its own chain"));
         };
-        let (head, snapshot) = (arrival.head, arrival.active_snapshot);
-        let committed = self.sequencer.submit(vec![*arrival], suspend).await?;
-        let places = committed.await.map_err(|_| Stopped)?;
-        let place = places.last().ok_or(Stopped)?;
-        self.lease.advance(head, place.leaf_index, snapshot);
-        self.is_unsealed = true;
-        Ok(())
+        self.intake.seal(*accepted).map_err(refused)
     }
 
-    async fn append_seal(&mut self) -> Result<(), Stopped> {
-        let seal = self.seal();
-        self.append(Kind::RecorderSeal(seal), Vec::new(), None).await?;
+    async fn append_seal(&mut self) -> Result<(), Unsealed> {
+        let (text, seal) = self.unsigned_seal();
+        let signature = signing::sign(&self.key, text).await.map_err(Unsealed::Key)?;
+        let seal = RecorderSeal { signature: signature.to_vec().into(), ..seal };
+        let sealed = self.append(vec![(Kind::RecorderSeal(seal), Vec::new())], Rider::default());
+        sealed.await.map_err(Unsealed::Stopped)?;
         (self.is_unsealed, self.sealed_at) = (false, Instant::now());
         Ok(())
     }
 
-    fn seal(&self) -> RecorderSeal {
+    /// What the key has to sign, and the seal without its signature.
+    fn unsigned_seal(&self) -> (String, RecorderSeal) {
         let head = self.intake.head().copied().unwrap_or(ChainHead { sequence: 0, hash: [0; 32] });
         let published = self.published.borrow();
         let seal = Seal {
             origin: &self.origin,
-            recorder_id: self.key.name(),
+            recorder_id: self.verifying.name(),
             epoch: self.epoch,
             head,
             checkpoint_size: published.checkpoint.size,
             checkpoint_root: published.checkpoint.root,
         };
-        RecorderSeal {
+        let unsigned = RecorderSeal {
             sequence: head.sequence,
             hash: head.hash.to_vec().into(),
             checkpoint_size: seal.checkpoint_size.0,
             checkpoint_root: seal.checkpoint_root.0.to_vec().into(),
-            key_id: self.key.verifying_key().key_id().to_vec().into(),
-            signature: seal.sign(&self.key).to_vec().into(),
+            key_id: self.verifying.key_id().to_vec().into(),
+            signature: Bytes::new(),
             clock: Some(ClockState::default()),
-        }
+        };
+        (seal.text(), unsigned)
     }
 }
 

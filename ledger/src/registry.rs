@@ -2,12 +2,14 @@
 
 use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Instant;
 
-use proto::ChainHead;
 use proto::ids::Id;
 use proto::v1::RecorderHead;
+use proto::{ChainHead, Duty};
 use tlog::{LeafIndex, VerifyingKey};
 
+use crate::limits::{Allowance, Limits};
 use crate::store::StoredChain;
 
 /// Most bytes that a mark of all recorders may need, so that it is an event.
@@ -22,10 +24,16 @@ pub(crate) fn largest_mark<'k>(keys: impl IntoIterator<Item = &'k VerifyingKey>)
 /// Why a recorder may not open a stream.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum Refused {
+    /// The same for a name that nobody has and for a wrong key, so that strangers learn no names.
     #[error(
-        "no recorder named {0:?} is registered; add its vkey to `recorders` in the ledger's configuration"
+        "no recorder named {0:?} with this key is registered; add its vkey to `recorders` in the ledger's configuration"
     )]
     Unknown(String),
+    #[error(
+        "recorder {recorder_id:?} has {most} streams open, as many as it may (limits.streams_per_recorder); try again \
+         when one has ended"
+    )]
+    TooManyStreams { recorder_id: String, most: u32 },
     #[error(
         "recorder {0:?} has an open stream for this epoch; close it first, or wait until it ends"
     )]
@@ -42,15 +50,23 @@ impl Refused {
     pub(crate) fn code(&self) -> &'static str {
         match self {
             Refused::Unknown(_) => "recorder_unknown",
+            Refused::TooManyStreams { .. } => "recorder_streams",
             Refused::AlreadyOpen(_) => "recorder_already_open",
             Refused::Suspended(_) => "recorder_suspended",
         }
     }
 }
 
+/// Keys that one recorder may have registered: one, and while it changes, the old and the new.
+pub(crate) const MAX_KEYS: usize = 2;
+
 /// All registered recorders and their chains.
 pub(crate) struct Registry {
-    keys: HashMap<String, VerifyingKey>,
+    /// By name; none is empty.
+    keys: HashMap<String, Vec<VerifyingKey>>,
+    duties: HashMap<String, Duty>,
+    limits: Limits,
+    allowances: HashMap<String, Arc<Allowance>>,
     chains: Mutex<Chains>,
 }
 
@@ -67,7 +83,10 @@ impl Registry {
         keys: impl IntoIterator<Item = VerifyingKey>,
         stored: Vec<StoredChain>,
     ) -> Self {
-        let keys = keys.into_iter().map(|key| (key.name().to_owned(), key)).collect();
+        let mut by_name: HashMap<String, Vec<VerifyingKey>> = HashMap::new();
+        for key in keys {
+            by_name.entry(key.name().to_owned()).or_default().push(key);
+        }
         let suspended = stored
             .iter()
             .filter(|chain| chain.suspended)
@@ -77,17 +96,68 @@ impl Registry {
             .into_iter()
             .map(|chain| ((chain.recorder_id.clone(), chain.epoch), chain))
             .collect();
-        let chains = Chains { stored, open: HashSet::new(), suspended };
-        Self { keys, chains: Mutex::new(chains) }
+        let chains = Mutex::new(Chains { stored, open: HashSet::new(), suspended });
+        let registry = Self {
+            keys: by_name,
+            duties: HashMap::new(),
+            limits: Limits::default(),
+            allowances: HashMap::new(),
+            chains,
+        };
+        registry.with(HashMap::new(), Limits::default())
     }
 
-    /// The key that must answer the challenge of a recorder that wants to append.
+    /// The same recorders, with what each is, and what each may take.
+    pub(crate) fn with(mut self, duties: HashMap<String, Duty>, limits: Limits) -> Self {
+        let now = Instant::now();
+        let allowance = |name: &String| (name.clone(), Arc::new(Allowance::new(&limits, now)));
+        self.allowances = self.keys.keys().map(allowance).collect();
+        (self.duties, self.limits) = (duties, limits);
+        self
+    }
+
+    /// What a recorder is.
+    pub(crate) fn duty(&self, recorder_id: &str) -> Duty {
+        self.duties.get(recorder_id).copied().unwrap_or(Duty::Any)
+    }
+
+    /// What a registered recorder may take.
+    ///
+    /// # Errors
+    /// [`Refused::Unknown`].
+    pub(crate) fn allowance(&self, recorder_id: &str) -> Result<Arc<Allowance>, Refused> {
+        let allowance = self.allowances.get(recorder_id).cloned();
+        allowance.ok_or_else(|| Refused::Unknown(recorder_id.to_owned()))
+    }
+
+    /// The registered key by which a recorder signed the answer to its challenge. Whoever has none is refused alike, and
+    /// as late, whether the name is registered or not.
     ///
     /// # Errors
     /// [`Refused::Unknown`], [`Refused::Suspended`].
-    pub(crate) fn key(&self, recorder_id: &str) -> Result<&VerifyingKey, Refused> {
-        let key =
-            self.keys.get(recorder_id).ok_or_else(|| Refused::Unknown(recorder_id.to_owned()))?;
+    pub(crate) fn authenticate(
+        &self,
+        recorder_id: &str,
+        challenge: &[u8],
+        answer: &[u8],
+    ) -> Result<&VerifyingKey, Refused> {
+        let registered = self.keys.get(recorder_id);
+        // Somebody's keys, whose signature counts for nothing under another name.
+        let tried = registered.or_else(|| self.keys.values().next());
+        let mut signed = None;
+        if let (Some(tried), Ok(answer)) = (tried, <&[u8; 64]>::try_from(answer)) {
+            // As often for one key as for two.
+            for at in 0..MAX_KEYS {
+                let key = tried.get(at).or_else(|| tried.first());
+                let is_this = key.is_some_and(|key| key.verify(challenge, answer));
+                signed = signed.or(key.filter(|_| is_this));
+            }
+        }
+        let Some(key) = signed.filter(|_| registered.is_some()) else {
+            let is_registered = registered.is_some();
+            tracing::info!(recorder_id, is_registered, "a recorder did not prove a registered key");
+            return Err(Refused::Unknown(recorder_id.to_owned()));
+        };
         self.check_not_suspended(recorder_id)?;
         Ok(key)
     }
@@ -106,13 +176,18 @@ impl Registry {
     /// Takes the one stream of an epoch.
     ///
     /// # Errors
-    /// [`Refused::AlreadyOpen`].
+    /// [`Refused::AlreadyOpen`], [`Refused::TooManyStreams`].
     pub(crate) fn lease(self: &Arc<Self>, recorder_id: &str, epoch: Id) -> Result<Lease, Refused> {
         let place = (recorder_id.to_owned(), epoch);
         let mut chains = self.chains();
-        if !chains.open.insert(place.clone()) {
+        if chains.open.contains(&place) {
             return Err(Refused::AlreadyOpen(recorder_id.to_owned()));
         }
+        let most = self.limits.streams_per_recorder;
+        if chains.open.iter().filter(|(of, _)| of == recorder_id).count() >= most as usize {
+            return Err(Refused::TooManyStreams { recorder_id: recorder_id.to_owned(), most });
+        }
+        chains.open.insert(place.clone());
         let chain = chains.stored.get(&place).cloned();
         let previous = chains
             .stored
@@ -124,11 +199,12 @@ impl Registry {
         Ok(Lease { registry: Arc::clone(self), place, chain, previous })
     }
 
-    /// The newest chain of every registered recorder, sorted by name.
+    /// The newest chain of every registered recorder, sorted by name; once for each of its keys.
     pub(crate) fn heads(&self) -> Vec<RecorderHead> {
         let mut heads: Vec<_> = self
             .keys
             .iter()
+            .flat_map(|(recorder_id, keys)| keys.iter().map(move |key| (recorder_id, key)))
             .map(|(recorder_id, key)| {
                 let newest = self.newest(recorder_id);
                 let newest = newest.as_ref();
@@ -142,7 +218,7 @@ impl Registry {
                 }
             })
             .collect();
-        heads.sort_by(|a, b| a.recorder_id.cmp(&b.recorder_id));
+        heads.sort_by(|a, b| (&a.recorder_id, &a.vkey).cmp(&(&b.recorder_id, &b.vkey)));
         heads
     }
 
@@ -156,6 +232,17 @@ impl Registry {
         digests.sort_unstable();
         digests.dedup();
         digests
+    }
+
+    /// The epoch in which a recorder, registered or not, appended last.
+    pub(crate) fn newest_epoch(&self, recorder_id: &str) -> Option<Id> {
+        self.newest(recorder_id).map(|chain| chain.epoch)
+    }
+
+    /// Where the last event of an epoch stands.
+    pub(crate) fn head_of(&self, recorder_id: &str, epoch: Id) -> Option<LeafIndex> {
+        let place = (recorder_id.to_owned(), epoch);
+        self.chains().stored.get(&place).map(|chain| chain.leaf_index)
     }
 
     fn newest(&self, recorder_id: &str) -> Option<StoredChain> {
@@ -247,69 +334,4 @@ impl Drop for Lease {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use tlog::SigningKey;
-
-    #[test]
-    fn a_mark_of_as_many_recorders_as_may_be_is_an_event() {
-        for name_bytes in [1, 20, 128] {
-            let key = |n: u32| SigningKey::from_seed(&format!("{n:0>name_bytes$}"), [1; 32]);
-            let mut keys = Vec::new();
-            while largest_mark(&keys) <= MAX_MARK_BYTES {
-                keys.push(key(keys.len() as u32).unwrap().verifying_key());
-            }
-            keys.pop();
-            let chains = keys.iter().map(|key| StoredChain {
-                recorder_id: key.name().to_owned(),
-                epoch: Id([0xff; 16]),
-                head: ChainHead { sequence: u64::MAX, hash: [0xff; 32] },
-                leaf_index: LeafIndex(u64::MAX),
-                active_snapshot: Some(proto::event_hash(key.name().as_bytes())),
-                suspended: true,
-            });
-            let registry = Registry::new(keys.clone(), chains.collect());
-            let mark = proto::v1::LogMark {
-                recorders: registry.heads(),
-                snapshot_digests: registry
-                    .active_snapshots()
-                    .iter()
-                    .map(|digest| digest.to_vec().into())
-                    .collect(),
-                vkeys: vec![key(0).unwrap().verifying_key().to_string()],
-            };
-            assert!(mark.recorders.len() >= 140, "{} recorders", mark.recorders.len());
-            let own = "l".repeat(128);
-            let event = proto::v1::Event {
-                event_id: vec![1; 16].into(),
-                occurred_at_ns: u64::MAX,
-                recorder: Some(proto::chain::next(None, &own, &[1; 16])),
-                kind: Some(proto::kind::Kind::LogMark(mark)),
-                ..Default::default()
-            };
-            proto::canonical::encode_event(&event).unwrap();
-        }
-    }
-
-    #[test]
-    fn one_stream_an_epoch_and_none_after_a_fork() {
-        let key = SigningKey::from_seed("r", [1; 32]).unwrap().verifying_key();
-        let registry = Arc::new(Registry::new([key], Vec::new()));
-        assert_eq!(registry.key("other"), Err(Refused::Unknown("other".into())));
-        let (one, two) = (Id([1; 16]), Id([2; 16]));
-        let mut lease = registry.lease("r", one).unwrap();
-        assert!(matches!(registry.lease("r", one), Err(Refused::AlreadyOpen(_))));
-        lease.advance(ChainHead { sequence: 3, hash: [3; 32] }, LeafIndex(9), Some([7; 32]));
-        drop(lease);
-        assert_eq!(registry.lease("r", two).unwrap().previous().unwrap().epoch, one);
-        let mut lease = registry.lease("r", one).unwrap();
-        assert_eq!(lease.chain().unwrap().head.sequence, 3);
-        assert_eq!(registry.active_snapshots(), [[7; 32]]);
-        assert!(lease.suspend().suspended);
-        assert_eq!(registry.key("r"), Err(Refused::Suspended("r".into())));
-        let suspended = lease.chain().cloned().unwrap();
-        let key = SigningKey::from_seed("r", [1; 32]).unwrap().verifying_key();
-        let restarted = Registry::new([key], vec![suspended]);
-        assert_eq!(restarted.check_not_suspended("r"), Err(Refused::Suspended("r".into())));
-    }
-}
+mod tests;

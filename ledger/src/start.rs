@@ -1,33 +1,50 @@
 //! Starting and stopping: what must be true before the first event is taken.
 
+mod read_only;
+mod restored;
+
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
-use tlog::{Hash, TreeSize};
+use tlog::{Hash, Policy, SignError, TreeSize};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
+use crate::backup::{Backups, forget_restored, remove_leftovers};
+use crate::clock::StoppedByClock;
 use crate::config::{Checked, ConfigError, LedgerConfig};
-use crate::door::{Doors, Knocks};
+use crate::door::{Doors, Knocks, RootSigner, Subscriptions};
+use crate::erase::{ErasureParts, Erasures};
 use crate::folder;
-use crate::health::{Health, own_recorder, publisher, watch_sequencer};
+use crate::health::{Health, Troubles, own_recorder, publisher, watch_sequencer};
+use crate::known_keys::KnownKeys;
 use crate::own::{OwnParts, OwnRecorder};
-use crate::publish::{self, CheckpointFile, PublishError, Published};
+use crate::publish::{CheckpointFile, Cosignatures, PublishError, Published};
 use crate::registry::Registry;
-use crate::sequencer::{Fatal, Sequencer};
+use crate::sequencer::{Fatal, Sequencer, Setup};
 use crate::store::{RocksStore, Store, StoreError, TreeHead};
 use crate::tree::TreeReader;
+use crate::witnessing::{WitnessRefusal, Witnesses, ask_first};
 
 /// How often is looked for windows of unknown callers that have ended.
 const COUNTS_INTERVAL: Duration = Duration::from_secs(5);
+/// How long a stop waits for the witnesses of the last checkpoint.
+const LAST_COSIGNATURES: Duration = Duration::from_secs(3);
 
 /// What a person decides at the start, not in the configuration.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Options {
     /// The wall clock was set by hand and is right now.
     pub confirm_clock_step: bool,
+    /// Start even when the quorum of witnesses does not vouch that the published checkpoint is the newest.
+    pub without_quorum: bool,
+    /// Start on a copy that was restored, though neither a checkpoint file elsewhere nor witnesses vouch that it is the
+    /// newest state of its log.
+    pub restored_is_newest: bool,
+    /// Only show what is there, as of the checkpoint beside it: nothing is recorded, published or changed.
+    pub read_only: bool,
 }
 
 /// Why the ledger does not start.
@@ -53,8 +70,8 @@ pub enum StartError {
     /// The store is not the log that was published.
     #[error(
         "the store holds {stored} entries, but checkpoint {checkpoint} was published with {published}: the store \
-         is older than what others have seen. Bring back the newest store; a restored older copy may only become \
-         a new log"
+         is older than what others have seen. Bring back the newest store; an older copy may only be looked at \
+         (--read-only), or be continued by a new log (`exhibit restore --as-new-log`)"
     )]
     Behind {
         /// Entries in the store.
@@ -91,9 +108,35 @@ pub enum StartError {
         /// The file.
         checkpoint: PathBuf,
     },
+    /// The first checkpoint of a new log could not be signed.
+    #[error("a new log begins with a signed checkpoint: {0}")]
+    Sign(#[source] SignError),
     /// The sequencer could not start.
     #[error(transparent)]
     Fatal(#[from] Fatal),
+    /// The witnesses do not vouch for the published checkpoint, or contradict it.
+    #[error(transparent)]
+    Witness(#[from] WitnessRefusal),
+    /// The folder was not restored whole.
+    #[error(
+        "the restore into {0} was not finished, or the copy is not good: empty the folder, and restore again"
+    )]
+    RestoreUnfinished(PathBuf),
+    /// Nobody vouches for a restored copy.
+    #[error(
+        "{0} was restored from a backup, and nobody vouches that it is the newest state of the log. Name the          checkpoint_file that was kept elsewhere, or witnesses; or look at the copy with --read-only; or begin a new log          that continues it (`exhibit restore --as-new-log`). If you know that nothing was published since the backup,          start once with --restored-is-newest"
+    )]
+    RestoredUnvouched(PathBuf),
+    /// What the log continues cannot be told.
+    #[error(
+        "what the log in {path} continues cannot be told: {reason}; restore again with --as-new-log"
+    )]
+    Continues {
+        /// The data folder.
+        path: PathBuf,
+        /// What is wrong.
+        reason: String,
+    },
     /// The ledger could not record its own start.
     #[error("the ledger could not record its own start; see its log")]
     OwnStart,
@@ -102,6 +145,8 @@ pub enum StartError {
 /// A running ledger.
 pub struct Ledger {
     pub(crate) doors: Doors,
+    /// Whose quorum the last checkpoint should have, if anybody's.
+    policy: Option<Arc<Policy>>,
     tasks: Vec<JoinHandle<()>>,
 }
 
@@ -113,38 +158,101 @@ impl Ledger {
     /// a new folder may have got its store and its empty checkpoint, and a log that could not record its whole
     /// start ([`StartError::OwnStart`]) the first events of that.
     pub async fn start(config: LedgerConfig, options: Options) -> Result<Self, StartError> {
-        let config = config.check()?;
-        let store = open_folder(&config.data_dir)?;
+        if options.read_only {
+            return read_only::start(config).await;
+        }
+        let mut config = config.check()?;
+        restored::judge(&config, options)?;
+        let files = open_folder(&config.data_dir)?;
+        let store: Arc<dyn Store> = files.clone();
         let file = CheckpointFile::at(config.checkpoint_file.clone());
         let stored = store.head()?;
-        let (sequencer, tree) = Sequencer::start(Arc::clone(&store), options.confirm_clock_step)?;
-        let published = reconcile(&config, &file, stored, &tree)?;
+        let step = stopped_by_clock(&config.data_dir, options)?;
+        let setup = Setup {
+            confirm_clock_step: options.confirm_clock_step,
+            stopped_by_clock: Some(StoppedByClock::within(&config.data_dir)),
+            max_batch_events: None,
+        };
+        let (sequencer, tree) = Sequencer::start(Arc::clone(&store), setup)?;
+        let continues = restored::continues(&config, stored)?;
+        let mut published = reconcile(&config, &file, stored, &tree)?;
+        if let Some(witnesses) = &mut config.witnesses {
+            let required = !options.without_quorum;
+            let cosigned = ask_first(witnesses, &published, &tree, required).await?;
+            if let Some(with) = published.cosigned(&cosigned) {
+                file.replace(Some(&published), &with)?;
+                published = with;
+            }
+        }
         let (published_tx, published) = watch::channel(Arc::new(published));
 
         // An issuer may be slow, and nothing is to be waited for once the start is recorded.
         config.readers.warm().await;
-        let log_key = Arc::new(config.log_key);
-        let registry = Arc::new(Registry::new(config.recorders, store.chains()?));
+        let log_keys = config.log_keys;
+        let in_folder = |source| StartError::Folder { path: config.data_dir.clone(), source };
+        let known_keys = KnownKeys::within(&config.data_dir, log_keys.all(), &config.recorders)
+            .map_err(in_folder)?;
+        let troubles = Troubles::none();
+        let registry = Arc::new(
+            Registry::new(config.recorders, store.chains()?).with(config.duties, config.limits),
+        );
         let own = OwnRecorder::start(OwnParts {
-            key: Arc::new(config.recorder_key),
-            log_key: Arc::clone(&log_key),
+            key: config.recorder_key,
+            log_keys: log_keys.clone(),
+            key_changes: known_keys.changes(),
+            troubles: troubles.clone(),
             registry: Arc::clone(&registry),
+            store: Arc::clone(&store),
             sequencer: sequencer.clone(),
             published: published.clone(),
-            confirmed_clock_step: options.confirm_clock_step,
+            confirmed_clock_step: options.confirm_clock_step.then_some(step),
+            continues,
         })
         .await
         .map_err(|_| StartError::OwnStart)?;
+        let forgotten = StoppedByClock::within(&config.data_dir).forget();
+        forgotten
+            .and_then(|()| forget_restored(&config.data_dir))
+            .and_then(|()| known_keys.told())
+            .map_err(in_folder)?;
 
+        let policy = config.witnesses.as_ref().map(|witnesses| Arc::clone(&witnesses.policy));
+        let running =
+            config.witnesses.map(|witnesses| Witnesses::run(witnesses, &published, &tree));
+        let (tasks, cosigned) = running.unzip();
+        let cosignatures = Cosignatures { policy: policy.clone(), arriving: cosigned };
         let (failure_tx, failure) = watch::channel(None);
-        let health = Health(failure);
-        let mut tasks = vec![
+        let health = Health::new(failure, troubles.clone());
+        let publisher = publisher(
+            file,
+            log_keys.clone(),
+            &sequencer,
+            published_tx,
+            cosignatures,
+            troubles,
+            failure_tx.clone(),
+        );
+        let mut tasks = tasks.unwrap_or_default();
+        tasks.extend([
             watch_sequencer(&sequencer, failure_tx.clone()),
-            publisher(file, Arc::clone(&log_key), &sequencer, published_tx, failure_tx.clone()),
-            own_recorder(own.clone(), log_key.verifying_key().to_string(), failure_tx),
-        ];
+            publisher,
+            own_recorder(own.clone(), failure_tx),
+        ]);
+        let backups = config.backup.map(|backup| {
+            Arc::new(Backups::new(files, config.data_dir.clone(), published.clone(), backup))
+        });
+        if let Some(backups) = &backups {
+            tasks.push(tokio::spawn(Arc::clone(backups).run(own.clone())));
+        }
+        let erasures = Erasures::new(ErasureParts {
+            store: Arc::clone(&store),
+            own: own.clone(),
+            registry: Arc::clone(&registry),
+            retention: config.retention,
+            data_dir: config.data_dir,
+        })?;
         let doors = Doors {
-            log: log_key.verifying_key(),
+            log: log_keys.verifying().clone(),
             registry,
             sequencer,
             own,
@@ -152,12 +260,18 @@ impl Ledger {
             tree,
             published,
             readers: config.readers,
+            subscriptions: Arc::new(Subscriptions::new(config.limits.subscriptions)),
             audience: config.public_url.into(),
             health,
             knocks: Arc::new(Knocks::default()),
+            root_signer: Arc::new(RootSigner::new(Arc::clone(log_keys.signer()))),
+            backups,
+            erasures: Some(Arc::clone(&erasures)),
+            read_only: None,
         };
+        tasks.push(tokio::spawn(erasures.run()));
         tasks.push(tokio::spawn(record_counted(doors.clone())));
-        Ok(Self { doors, tasks })
+        Ok(Self { doors, policy, tasks })
     }
 
     /// Every door of the ledger: gRPC, tiles, health.
@@ -180,6 +294,9 @@ impl Ledger {
 
     /// Records the stop, takes nothing more, and waits until the stop is published.
     pub async fn stop(self) {
+        if let Some(backups) = &self.doors.backups {
+            backups.stop();
+        }
         let recorded = match self.doors.record_counted(true).await {
             Ok(()) => self.doors.own.stop().await,
             Err(stopped) => Err(stopped),
@@ -191,6 +308,12 @@ impl Ledger {
             let all = published.wait_for(|published| published.checkpoint.size >= size);
             if tokio::time::timeout(Duration::from_secs(5), all).await.is_err() {
                 tracing::warn!("the last checkpoint was not published before the stop");
+            }
+            if let Some(policy) = &self.policy {
+                let cosigned = published.wait_for(|published| published.has_quorum(policy));
+                if tokio::time::timeout(LAST_COSIGNATURES, cosigned).await.is_err() {
+                    tracing::warn!("the last checkpoint was not cosigned before the stop");
+                }
             }
         }
         for task in &self.tasks {
@@ -210,10 +333,25 @@ async fn record_counted(doors: Doors) {
     }
 }
 
-fn open_folder(data_dir: &Path) -> Result<Arc<dyn Store>, StartError> {
+/// The step of the clock that stopped the ledger before, in nanoseconds; 0 when none did.
+///
+/// # Errors
+/// [`Fatal::Clock`] when one did, and nobody confirms.
+fn stopped_by_clock(data_dir: &Path, options: Options) -> Result<i64, StartError> {
+    let step = StoppedByClock::within(data_dir)
+        .step()
+        .map_err(|source| StartError::Folder { path: data_dir.to_owned(), source })?;
+    match step {
+        Some(step) if !options.confirm_clock_step => Err(Fatal::Clock(step).into()),
+        step => Ok(step.map_or(0, |step| step.step_ns)),
+    }
+}
+
+fn open_folder(data_dir: &Path) -> Result<Arc<RocksStore>, StartError> {
     let failed = |source| StartError::Folder { path: data_dir.to_owned(), source };
     folder::create(data_dir).map_err(failed)?;
     let store = RocksStore::open(&data_dir.join("store"))?;
+    remove_leftovers(data_dir).map_err(failed)?;
     folder::sync(data_dir).map_err(failed)?;
     Ok(Arc::new(store))
 }
@@ -227,13 +365,14 @@ fn reconcile(
 ) -> Result<Published, StartError> {
     let stored = stored.map_or(0, |head| head.size.0);
     let checkpoint = config.checkpoint_file.clone();
-    let Some(published) = file.read(&config.log_key)? else {
+    let Some(published) = file.read(&config.log_keys)? else {
         if stored > 0 {
             return Err(StartError::NoCheckpoint { stored, checkpoint });
         }
-        // Before the first entry, so that a store with entries always has a checkpoint beside it.
+        // Before the first entry, so that a store with entries always has a checkpoint beside it. Whoever keeps the key may
+        // take a moment; nobody else is served yet.
         let empty = TreeHead { size: TreeSize(0), root: Hash::empty_root(), recorded_at_ns: 0 };
-        let first = publish::sign(&empty, &config.log_key);
+        let first = config.log_keys.sign(&empty).map_err(StartError::Sign)?;
         file.replace(None, &first)?;
         return Ok(first);
     };

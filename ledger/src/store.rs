@@ -3,7 +3,8 @@
 //! A store does four things: append a batch atomically and durably if the tree still has the expected size,
 //! read entries, read tiles, read chain heads. Nothing else in the ledger knows what lies behind.
 
-mod keyspace;
+pub(crate) mod keyspace;
+pub(crate) mod raw;
 mod rocks;
 
 use bytes::Bytes;
@@ -12,6 +13,7 @@ use proto::{ChainHead, ids::Id};
 use tlog::{Hash, LeafIndex, TreeSize};
 
 pub use rocks::RocksStore;
+pub(crate) use rocks::{records, wal};
 
 /// Size, root and newest time of the tree in a store.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -67,7 +69,23 @@ pub struct Batch {
     pub chains: Vec<StoredChain>,
     /// The tree after them.
     pub head: TreeHead,
+    /// What goes, and which holds change, with them.
+    pub changes: Changes,
 }
+
+/// Changes of a store beside what it appends.
+#[derive(Debug, Default)]
+pub struct Changes {
+    /// Disclosures that go: leaf and slot.
+    pub erased: Vec<(LeafIndex, i32)>,
+    /// Disclosure keys that go.
+    pub destroyed: Vec<[u8; 16]>,
+    /// Legal holds that are placed, with the leaf that says so, or released.
+    pub holds: Vec<(Id, Option<LeafIndex>)>,
+}
+
+/// A range of leaves `[start, end)`.
+pub type Leaves = std::ops::Range<u64>;
 
 /// Why a store failed. Every failure of a write is fatal: the process stops and recovers at the next start.
 #[derive(Debug, thiserror::Error)]
@@ -156,4 +174,41 @@ pub trait Store: Send + Sync + 'static {
     /// # Errors
     /// [`StoreError`].
     fn chains(&self) -> Result<Vec<StoredChain>, StoreError>;
+
+    /// Shows leaf, slot and sealed form of every disclosure of the leaves in a range that is there, in order.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    fn disclosed(
+        &self,
+        _leaves: Leaves,
+        _show: &mut dyn FnMut(LeafIndex, i32, &[u8]),
+    ) -> Result<(), StoreError> {
+        Ok(())
+    }
+
+    /// Legal holds that are placed, with the leaf of each.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    fn holds(&self) -> Result<Vec<(Id, LeafIndex)>, StoreError> {
+        Ok(Vec::new())
+    }
+
+    /// Whether the disk still holds bytes of what was erased.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    fn must_purge(&self) -> Result<bool, StoreError> {
+        Ok(false)
+    }
+
+    /// Takes what was erased off the disk: tables and write-ahead logs. It is slow, and appends go on meanwhile, but
+    /// none that erases may. After a crash it is done again.
+    ///
+    /// # Errors
+    /// [`StoreError`]; then it must be done again.
+    fn purge(&self) -> Result<(), StoreError> {
+        Ok(())
+    }
 }

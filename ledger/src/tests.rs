@@ -12,14 +12,21 @@ use proto::v1::{Event, MediaType, Opening, RecorderStopped, Slot};
 use proto::{ChainHead, chain, decode_entry, event_hash};
 use tlog::{CompactRange, Hash, LeafIndex, Tile, TileKind, TreeSize, leaf_hash};
 
-use crate::sequencer::{Arrival, Sequencer};
+use crate::bench::Capture;
+use crate::sequencer::{Arrival, Sequencer, Setup};
 use crate::store::{RocksStore, Store, StoreError};
 use crate::tree::TreeReader;
+use crate::vault::Sealer;
 
 const EPOCH: Id = Id([7; 16]);
 
 /// Events of one chain, each with a disclosure.
-struct Chain(Option<ChainHead>);
+struct Chain(Option<ChainHead>, Sealer);
+
+/// A chain without events; it never asks its store.
+fn new_chain() -> Chain {
+    Chain(None, Sealer::new(Arc::new(Capture::default()), false))
+}
 
 impl Chain {
     fn next(&mut self) -> Arrival {
@@ -43,10 +50,10 @@ impl Chain {
             salt: Bytes::copy_from_slice(&salt),
             content: content.into(),
         };
+        let sealed = self.1.seal(&event, sequence, &[opening]).unwrap();
         Arrival {
-            event,
             event_bytes,
-            openings: vec![opening],
+            sealed,
             recorder_id: "r".into(),
             epoch: EPOCH,
             head,
@@ -69,7 +76,7 @@ fn open(path: &Path) -> (Arc<dyn Store>, Sequencer, TreeReader) {
             Err(_) => std::thread::yield_now(),
         }
     };
-    let (sequencer, tree) = Sequencer::start(Arc::clone(&store), false).unwrap();
+    let (sequencer, tree) = Sequencer::start(Arc::clone(&store), Setup::default()).unwrap();
     (store, sequencer, tree)
 }
 
@@ -93,7 +100,7 @@ fn root_of(entries: &[Bytes]) -> Hash {
 #[tokio::test]
 async fn restarts_find_what_was_committed() {
     let folder = tempfile::tempdir().unwrap();
-    let mut chain = Chain(None);
+    let mut chain = new_chain();
     let mut size = 0;
     // Around tile boundaries of the first and second level.
     for count in [1, 254, 1, 1, 300, 66_000 - 557, 3] {
@@ -123,7 +130,7 @@ async fn restarts_find_what_was_committed() {
 async fn time_increases_and_disclosures_open() {
     let folder = tempfile::tempdir().unwrap();
     let (store, sequencer, _tree) = open(folder.path());
-    let mut chain = Chain(None);
+    let mut chain = new_chain();
     for arrivals in chunks(chain.take(50), 7) {
         sequencer.submit(arrivals, None).await.unwrap().await.unwrap();
     }
@@ -144,7 +151,7 @@ async fn time_increases_and_disclosures_open() {
 async fn openings_stop_at_whole_leaves() {
     let folder = tempfile::tempdir().unwrap();
     let (store, sequencer, _tree) = open(folder.path());
-    let arrivals = Chain(None).take(20);
+    let arrivals = new_chain().take(20);
     sequencer.submit(arrivals, None).await.unwrap().await.unwrap();
     let mut next = LeafIndex(0);
     let mut read = 0;
@@ -162,7 +169,7 @@ async fn openings_stop_at_whole_leaves() {
 async fn tiles_are_those_of_the_tree_at_every_width() {
     let folder = tempfile::tempdir().unwrap();
     let (store, sequencer, tree) = open(folder.path());
-    let arrivals = Chain(None).take(600);
+    let arrivals = new_chain().take(600);
     sequencer.submit(arrivals, None).await.unwrap().await.unwrap();
     let hashes: Vec<Hash> = all_entries(&*store).iter().map(|entry| leaf_hash(entry)).collect();
     let size = TreeSize(600);
@@ -184,7 +191,7 @@ async fn a_second_writer_is_kept_out() {
     let (store, sequencer, _tree) = open(folder.path());
     let second = RocksStore::open(folder.path()).err().unwrap();
     assert!(matches!(second, StoreError::InUse { .. }), "{second}");
-    let arrivals = Chain(None).take(1);
+    let arrivals = new_chain().take(1);
     sequencer.submit(arrivals, None).await.unwrap().await.unwrap();
     let head = store.head().unwrap().unwrap();
     let batch = crate::store::Batch {
@@ -194,6 +201,7 @@ async fn a_second_writer_is_kept_out() {
         tiles: Vec::new(),
         chains: Vec::new(),
         head,
+        changes: Default::default(),
     };
     let error = store.append(TreeSize(0), &batch).unwrap_err();
     assert!(matches!(error, StoreError::Conflict { expected: 0, found: 1 }));
@@ -202,7 +210,7 @@ async fn a_second_writer_is_kept_out() {
 /// The write-ahead log of a store that was closed after commits of one event each.
 async fn write_ahead_log(folder: &Path, commits: usize) -> std::path::PathBuf {
     let (store, sequencer, tree) = open(folder);
-    for arrival in Chain(None).take(commits) {
+    for arrival in new_chain().take(commits) {
         sequencer.submit(vec![arrival], None).await.unwrap().await.unwrap();
     }
     drop((store, sequencer, tree));
@@ -223,7 +231,7 @@ async fn a_damaged_commit_is_never_dropped_without_a_word() {
     let middle = bytes.len() / 2;
     bytes[middle] ^= 1;
     let error = opened_from(folder.path(), &log, &bytes).err().unwrap();
-    assert!(matches!(error, StoreError::Engine { .. }), "{error}");
+    assert!(matches!(error, StoreError::Damaged(_)), "{error}");
 }
 
 #[tokio::test]

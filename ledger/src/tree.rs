@@ -3,37 +3,44 @@
 //! Only full tiles are stored. Everything to the right of them follows from the entries, so a restart
 //! rebuilds it and a commit never rewrites a tile.
 
-use std::sync::{Arc, PoisonError, RwLock};
+mod tiles;
+
+use std::cell::RefCell;
+use std::sync::{Arc, OnceLock, PoisonError, RwLock};
 
 use bytes::Bytes;
 use tlog::tile::TileNodesError;
 use tlog::{
     CompactRange, Hash, NodeSource, TILE_HEIGHT, TILE_WIDTH, Tile, TileKind, TreeSize, leaf_hash,
-    node_from_tile, tile_of,
+    node_from_tile, node_hash, tile_of,
 };
 
+use self::tiles::{FullTile, FullTiles};
 use crate::store::{Store, StoreError, TreeHead};
 
 const HASH_BYTES: usize = Hash::LEN;
 const FULL_TILE_BYTES: usize = TILE_WIDTH as usize * HASH_BYTES;
 
-/// The rightmost, still growing tile of each tile level.
+/// The rightmost, still growing tile of each tile level. Snapshots share what does not change.
 #[derive(Debug, Clone, Default)]
-pub(crate) struct Edge(Vec<EdgeTile>);
+pub(crate) struct Edge(Vec<Arc<EdgeTile>>);
 
 #[derive(Debug, Clone, Default)]
 struct EdgeTile {
     index: u64,
     hashes: Vec<u8>,
+    /// The perfect nodes over the hashes, level by level, hashed when the first of them is asked.
+    parents: OnceLock<Vec<Vec<Hash>>>,
 }
 
 impl Edge {
     /// Adds the next hash of a tile level; the tile, if that fills it.
     fn push(&mut self, level: usize, hash: Hash) -> Option<(u64, Vec<u8>)> {
         if self.0.len() <= level {
-            self.0.resize_with(level + 1, EdgeTile::default);
+            self.0.resize_with(level + 1, Arc::default);
         }
-        let tile = &mut self.0[level];
+        let tile = Arc::make_mut(&mut self.0[level]);
+        tile.parents.take();
         tile.hashes.extend_from_slice(&hash.0);
         if tile.hashes.len() < FULL_TILE_BYTES {
             return None;
@@ -43,10 +50,32 @@ impl Edge {
         Some((tile.index - 1, full))
     }
 
-    fn tile(&self, level: u8, index: u64) -> Option<&[u8]> {
+    fn tile(&self, level: u8, index: u64) -> Option<&EdgeTile> {
         let tile = self.0.get(usize::from(level))?;
-        (tile.index == index).then_some(&tile.hashes)
+        (tile.index == index).then_some(&**tile)
     }
+}
+
+impl EdgeTile {
+    /// The node `level` levels above the tile's hashes; `None` when something below it is not there yet.
+    fn node(&self, level: u8, index: u16) -> Option<Hash> {
+        let Some(above) = level.checked_sub(1) else {
+            return node_from_tile(&self.hashes, 0, index);
+        };
+        let parents = self.parents.get_or_init(|| parents(&self.hashes));
+        parents.get(usize::from(above))?.get(usize::from(index)).copied()
+    }
+}
+
+/// The perfect nodes over hashes, level by level.
+fn parents(hashes: &[u8]) -> Vec<Vec<Hash>> {
+    let (hashes, _) = hashes.as_chunks::<HASH_BYTES>();
+    let joined = |below: &[Hash]| -> Vec<Hash> {
+        below.chunks_exact(2).map(|pair| node_hash(&pair[0], &pair[1])).collect()
+    };
+    let first: Vec<Hash> = hashes.iter().copied().map(Hash).collect();
+    let levels = std::iter::successors(Some(joined(&first)), |below| Some(joined(below)));
+    levels.take_while(|level| !level.is_empty()).collect()
 }
 
 /// The sequencer's own tree, ahead of what readers see until a commit is durable.
@@ -65,7 +94,7 @@ impl Tree {
         let size = head.size.0;
         let mut edge = Edge::default();
         for level in 0..=tile_level_of(size) {
-            edge.0.push(recover_edge_tile(store, level, size)?);
+            edge.0.push(Arc::new(recover_edge_tile(store, level, size)?));
         }
         let nodes = Nodes { store, edge: &edge };
         let range = CompactRange::read(0, size, &nodes)?;
@@ -115,7 +144,7 @@ fn recover_edge_tile(store: &dyn Store, level: u8, size: u64) -> Result<EdgeTile
     let width = u64::from(TILE_WIDTH);
     let hashes = size >> (u32::from(level) * u32::from(TILE_HEIGHT));
     let index = hashes / width;
-    let mut tile = EdgeTile { index, hashes: Vec::with_capacity(FULL_TILE_BYTES) };
+    let mut tile = EdgeTile { index, ..EdgeTile::default() };
     let first = index * width;
     if level == 0 {
         let mut next = first;
@@ -155,7 +184,7 @@ impl NodeSource for Nodes<'_> {
     fn node(&self, level: u8, index: u64) -> Result<Hash, StoreError> {
         let place = tile_of(level, index);
         let hash = match self.edge.tile(place.tile_level, place.tile_index) {
-            Some(bytes) => node_from_tile(bytes, place.level, place.index),
+            Some(tile) => tile.node(place.level, place.index),
             None => self
                 .store
                 .tile(place.tile_level, place.tile_index)?
@@ -169,16 +198,18 @@ fn missing_tile(level: u8, index: u64) -> StoreError {
     StoreError::Damaged(format!("hash tile {index} of level {level} is missing or too short"))
 }
 
-/// What readers see of the tree: durable tiles, and the edge as of the last commit.
+/// What readers see of the tree: durable tiles, and the edge as of the last commit. Cheap to clone.
 #[derive(Clone)]
 pub struct TreeReader {
     store: Arc<dyn Store>,
+    full: Arc<FullTiles>,
     edge: Arc<RwLock<Arc<Edge>>>,
 }
 
 impl TreeReader {
     pub(crate) fn new(store: Arc<dyn Store>, edge: Edge) -> Self {
-        Self { store, edge: Arc::new(RwLock::new(Arc::new(edge))) }
+        let full = Arc::new(FullTiles::new(Arc::clone(&store)));
+        Self { store, full, edge: Arc::new(RwLock::new(Arc::new(edge))) }
     }
 
     /// Called by the sequencer after a commit.
@@ -186,12 +217,18 @@ impl TreeReader {
         *self.edge.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(edge);
     }
 
+    /// The nodes of the tree as of the last commit, for one proof or a few.
+    pub fn nodes(&self) -> TreeNodes {
+        let last = RefCell::default();
+        TreeNodes { full: Arc::clone(&self.full), edge: self.snapshot(), last }
+    }
+
     /// Root of the tree as it was at `size`, which must not exceed what is committed.
     ///
     /// # Errors
     /// [`StoreError`].
     pub fn root_at(&self, size: TreeSize) -> Result<Hash, StoreError> {
-        tlog::tree_root(size, self)
+        tlog::tree_root(size, &self.nodes())
     }
 
     /// Bytes of a hash tile or an entry bundle within a tree of `size`; `None` when it lies outside.
@@ -207,7 +244,7 @@ impl TreeReader {
         let wanted = usize::from(tile.width) * HASH_BYTES;
         let edge = self.snapshot();
         let bytes = match edge.tile(level, tile.index) {
-            Some(bytes) => Some(bytes.to_vec()),
+            Some(tile) => Some(tile.hashes.clone()),
             None => self.store.tile(level, tile.index)?,
         };
         match bytes {
@@ -246,8 +283,39 @@ impl TreeReader {
 impl NodeSource for TreeReader {
     type Error = StoreError;
 
+    /// One node alone; whoever needs more takes [`TreeReader::nodes`].
     fn node(&self, level: u8, index: u64) -> Result<Hash, StoreError> {
-        Nodes { store: &*self.store, edge: &self.snapshot() }.node(level, index)
+        self.nodes().node(level, index)
+    }
+}
+
+/// A tile of some level, and its index there.
+type OfLevel = (u64, Arc<FullTile>);
+
+/// The nodes of one tree. They come by tile: the last one of each level is kept.
+pub struct TreeNodes {
+    full: Arc<FullTiles>,
+    edge: Arc<Edge>,
+    last: RefCell<[Option<OfLevel>; 8]>,
+}
+
+impl NodeSource for TreeNodes {
+    type Error = StoreError;
+
+    fn node(&self, level: u8, index: u64) -> Result<Hash, StoreError> {
+        let place = tile_of(level, index);
+        let (tile_level, tile_index) = (place.tile_level, place.tile_index);
+        let missing = || missing_tile(tile_level, tile_index);
+        if let Some(tile) = self.edge.tile(tile_level, tile_index) {
+            return tile.node(place.level, place.index).ok_or_else(missing);
+        }
+        let mut last = self.last.borrow_mut();
+        let last = last.get_mut(usize::from(tile_level)).ok_or_else(missing)?;
+        if last.as_ref().is_none_or(|(at, _)| *at != tile_index) {
+            *last = Some((tile_index, self.full.find(tile_level, tile_index)?));
+        }
+        let (_, tile) = last.as_ref().ok_or_else(missing)?;
+        tile.node(place.level, place.index).ok_or_else(missing)
     }
 }
 

@@ -9,6 +9,7 @@ pub mod append;
 pub mod canonical;
 pub mod chain;
 pub mod disclosure;
+pub mod duty;
 pub mod entry;
 pub mod ids;
 pub mod kind;
@@ -20,6 +21,7 @@ pub mod terminal;
 pub use access::Role;
 pub use canonical::{EventError, MAX_EVENT_BYTES, decode_event};
 pub use chain::{ChainHead, event_hash};
+pub use duty::Duty;
 pub use entry::{EntryError, MAX_ENTRY_BYTES, decode_entry, encode_entry};
 
 /// The generated types of package `exhibit.v1`.

@@ -1,5 +1,7 @@
 //! Rules of an Event's fields that the protobuf schema cannot state.
 
+use tlog::{Checkpoint, Note};
+
 use crate::disclosure::MIN_SIZE_CLASS;
 use crate::kind::{Kind, call_of};
 use crate::names;
@@ -145,8 +147,27 @@ fn kind_fields(kind: &Kind) -> Result<(), ShapeError> {
         Kind::EvidenceAccessed(access) if !access.role.is_empty() => {
             server_name("evidence_accessed.role", &access.role)
         }
+        Kind::DisclosureErased(erased) => {
+            length("disclosure_erased.event_id", &erased.event_id, &[16], "16")?;
+            length("disclosure_erased.erasure_id", &erased.erasure_id, &[0, 16], "none or 16")
+        }
+        Kind::HoldPlaced(hold) => length("hold_placed.hold_id", &hold.hold_id, &[16], "16"),
+        Kind::HoldReleased(hold) => length("hold_released.hold_id", &hold.hold_id, &[16], "16"),
+        Kind::LogContinued(continued) => log_continued(&continued.checkpoint),
         _ => Ok(()),
     }
+}
+
+/// A note over a checkpoint, of keys whose names may stand in a leaf. Who signed it is for those to check who know the
+/// old log's key.
+fn log_continued(note: &str) -> Result<(), ShapeError> {
+    let is_checkpoint = Note::parse(note).is_ok_and(|note| {
+        let are_names = note.signatures().iter().all(|line| names::is_leaf_name(&line.name));
+        let of_a_log = Checkpoint::parse_text(note.text())
+            .is_ok_and(|checkpoint| names::is_leaf_name(&checkpoint.origin));
+        are_names && of_a_log
+    });
+    if is_checkpoint { Ok(()) } else { Err(ShapeError::ForeignText("log_continued.checkpoint")) }
 }
 
 fn server_name(field: &'static str, name: &str) -> Result<(), ShapeError> {

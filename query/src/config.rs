@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use identity::IdentityConfig;
+use identity::tls::{ClientTls, TlsConfig};
 use proto::Role;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -16,18 +17,31 @@ pub struct QueryConfig {
     /// Where the HTTP doors listen.
     #[serde(default = "default_listen")]
     pub listen: SocketAddr,
+    /// Certificates, so that the doors speak TLS. Left out: they speak plain HTTP, on loopback only.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tls: Option<TlsConfig>,
+    /// Plain HTTP on an address that is not loopback: something in front of it speaks TLS.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub plaintext: bool,
     /// The canonical URL of these doors: the audience that a token must name.
     pub public_url: String,
     /// URL of the ledger, such as `http://127.0.0.1:7601`.
     pub ledger: String,
+    /// How the ledger's certificate is trusted, and which one is shown there, when its URL is `https`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ledger_tls: Option<ClientTls>,
+    /// The ledger is on another machine, and the way to it is protected otherwise than by TLS: its URL may be `http`.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub ledger_plaintext: bool,
     /// The audience that the ledger asks of a reader's token. Left out: the URL of the ledger.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ledger_audience: Option<String>,
     /// The log's verifier key, from a source other than the ledger itself.
     pub log_vkey: String,
-    /// File with the signing key under which accesses are recorded.
+    /// File with the signing key under which accesses are recorded: the key, the key under a passphrase, or the name of a
+    /// key in an ssh-agent.
     pub recorder_key_file: PathBuf,
-    /// File with the signing key under which the log is read. Left out: the recorder's key.
+    /// File with the signing key under which the log is read, which cannot be in an ssh-agent. Left out: the recorder's key.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reader_key_file: Option<PathBuf>,
     /// Folder of the verified copy: tree nodes, segments, state. Holds disclosures in the clear.

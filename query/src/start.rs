@@ -5,18 +5,16 @@ mod recording;
 use std::fs::{self, File, TryLockError};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
 use identity::knocks::Knocks;
+use identity::tls::listener_mistakes;
 use identity::{MachineKey, Verifier};
-use recorder::Recorder;
-use tlog::{SigningKey, VerifyingKey};
+use keys::Key;
+use recorder::{LedgerAddress, Recorder};
+use tlog::{Signer, VerifyingKey};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
-use tonic::transport::Endpoint;
-use zeroize::Zeroizing;
 
 use crate::archive::Archive;
 use crate::config::QueryConfig;
@@ -33,7 +31,7 @@ use crate::masking::Masking;
 use crate::rows::RowError;
 
 /// How often what is to be recorded later is looked at.
-const LOOK: std::time::Duration = std::time::Duration::from_secs(5);
+const LOOK: Duration = Duration::from_secs(5);
 
 /// A running query node. Cheap to clone; [`stop`](Query::stop) ends it for all.
 #[derive(Clone)]
@@ -165,6 +163,29 @@ impl Query {
         Ok(self.doors.archive()?.with_exported(self.exported.all()))
     }
 
+    /// The first archive whose checkpoint's note `is_good`, of those that are verified from now on: cosignatures come
+    /// after the checkpoint. `None` when there was none within `patience`.
+    ///
+    /// # Errors
+    /// As for [`archive`](Query::archive).
+    pub async fn archive_when(
+        &self,
+        is_good: impl Fn(&str) -> bool,
+        patience: Duration,
+    ) -> Result<Option<Archive>, DoorError> {
+        let mut following = self.doors.following.clone();
+        let waiting = async {
+            loop {
+                let archive = self.archive()?;
+                if is_good(archive.checkpoint().1) {
+                    return Ok(archive);
+                }
+                following.changed().await;
+            }
+        };
+        tokio::time::timeout(patience, waiting).await.ok().transpose()
+    }
+
     /// Keeps the checkpoint of an archive that was exported, so that later archives know it.
     ///
     /// # Errors
@@ -255,10 +276,10 @@ impl QueryConfig {
 
 struct Parsed {
     log: VerifyingKey,
-    ledger: Endpoint,
+    ledger: LedgerAddress,
     audience: String,
     reader: MachineKey,
-    recorder_key: SigningKey,
+    recorder_key: Arc<dyn Signer>,
     verifier: Verifier,
 }
 
@@ -267,55 +288,48 @@ impl Parsed {
         let mut problems = config.problems();
         let log = VerifyingKey::parse(&config.log_vkey)
             .map_err(|error| problems.push(format!("log_vkey: {error}")));
-        let ledger = Endpoint::from_shared(config.ledger.clone())
-            .map_err(|error| problems.push(format!("ledger `{}`: {error}", config.ledger)));
+        problems.extend(listener_mistakes(config.listen, config.tls.as_ref(), config.plaintext));
+        let ledger =
+            LedgerAddress::new(&config.ledger, config.ledger_tls.as_ref(), config.ledger_plaintext)
+                .map_err(|found| {
+                    problems.extend(found.iter().map(|what| format!("ledger: {what}")));
+                });
         if identity::protected_resource_metadata_url(&config.public_url).is_none() {
             problems.push(format!("public_url `{}` is not an http(s) URL", config.public_url));
         }
         let verifier =
             Verifier::new(config.identity.clone()).map_err(|error| problems.extend(error.problems));
-        let recorder_key = read_key("recorder_key_file", &config.recorder_key_file, &mut problems);
-        let reader = match &config.reader_key_file {
-            None => recorder_key.clone(),
-            Some(path) => read_key("reader_key_file", path, &mut problems),
+        let recorder_key = keys::read(&config.recorder_key_file)
+            .map_err(|error| problems.push(format!("recorder_key_file: {error}")))
+            .ok();
+        let reader = match (&config.reader_key_file, &recorder_key) {
+            (Some(path), _) => keys::read_key(path)
+                .map_err(|error| problems.push(format!("reader_key_file: {error}")))
+                .ok(),
+            (None, Some(Key::Held(key))) => Some(key.clone()),
+            (None, Some(Key::Agent(_))) => {
+                problems.push(
+                    "reader_key_file is left out, and the recorder's key is in an ssh-agent, which makes no tokens: name \
+                     a key file of its own"
+                        .to_owned(),
+                );
+                None
+            }
+            (None, None) => None,
         };
-        let reader = reader.and_then(|(key, text)| machine_key(&key, &text));
+        let reader = reader.map(|key| MachineKey::new(key.name(), &key.seed()));
         match (log, ledger, verifier, recorder_key, reader) {
-            (Ok(log), Ok(ledger), Ok(verifier), Some((recorder_key, _)), Some(reader))
+            (Ok(log), Ok(ledger), Ok(verifier), Some(recorder_key), Some(reader))
                 if problems.is_empty() =>
             {
-                let quiet = std::time::Duration::from_secs(5);
-                let ledger = ledger
-                    .connect_timeout(quiet)
-                    .http2_keep_alive_interval(quiet)
-                    .keep_alive_timeout(quiet)
-                    .keep_alive_while_idle(true);
                 let audience =
                     config.ledger_audience.clone().unwrap_or_else(|| config.ledger.clone());
+                let recorder_key = recorder_key.into_signer();
                 Ok(Self { log, ledger, audience, reader, recorder_key, verifier })
             }
             _ => Err(StartError::Config { problems }),
         }
     }
-}
-
-type KeyAndText = (SigningKey, Zeroizing<String>);
-
-fn read_key(field: &str, path: &Path, problems: &mut Vec<String>) -> Option<KeyAndText> {
-    let read = identity::read_secret_file(path).map_err(|what| format!("{field}: {what}"));
-    let parsed = read.and_then(|text| match SigningKey::parse(&text) {
-        Ok(key) => Ok((key, text)),
-        Err(error) => Err(format!("{field}: {}: {error}", path.display())),
-    });
-    parsed.map_err(|problem| problems.push(problem)).ok()
-}
-
-/// The same key, for tokens: the seed stands behind the type byte in the last part of the key's text.
-fn machine_key(key: &SigningKey, text: &str) -> Option<MachineKey> {
-    let base64 = text.trim().splitn(5, '+').nth(4)?;
-    let typed = Zeroizing::new(STANDARD.decode(base64).ok()?);
-    let seed: Zeroizing<[u8; 32]> = Zeroizing::new(typed.get(1..)?.try_into().ok()?);
-    Some(MachineKey::new(key.name(), &seed))
 }
 
 /// Makes the data folder, for this user alone, and locks it.

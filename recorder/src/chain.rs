@@ -11,7 +11,7 @@ use proto::kind::Kind;
 use proto::seal::Seal;
 use proto::v1::{ClockState, Event, NewEvent, Opening, RecorderSeal};
 use proto::{ChainHead, MAX_MESSAGE_BYTES, event_hash};
-use tlog::{Checkpoint, Hash, SigningKey, TreeSize};
+use tlog::{Checkpoint, Hash, Signer, TreeSize, VerifyingKey};
 
 use crate::draft::Draft;
 use crate::error::RecordError;
@@ -24,20 +24,38 @@ pub(crate) struct Numbered {
     pub(crate) new: NewEvent,
 }
 
+/// A seal that lacks its signature.
+#[derive(Debug)]
+pub(crate) struct UnsignedSeal {
+    /// What the recorder's key has to sign.
+    pub(crate) text: String,
+    seal: RecorderSeal,
+}
+
+impl UnsignedSeal {
+    /// The seal as an event.
+    pub(crate) fn signed(self, signature: &[u8; 64]) -> Draft {
+        let signature = Bytes::copy_from_slice(signature);
+        Draft::new(Kind::RecorderSeal(RecorderSeal { signature, ..self.seal }))
+    }
+}
+
 /// The chain of one epoch.
 pub(crate) struct Chain {
-    key: SigningKey,
+    key: Arc<dyn Signer>,
+    verifying: VerifyingKey,
     origin: String,
     epoch: Id,
     head: Option<ChainHead>,
 }
 
 impl Chain {
-    pub(crate) fn new(key: SigningKey, origin: String, epoch: Id) -> Self {
-        Self { key, origin, epoch, head: None }
+    pub(crate) fn new(key: Arc<dyn Signer>, origin: String, epoch: Id) -> Self {
+        let verifying = key.verifying_key();
+        Self { key, verifying, origin, epoch, head: None }
     }
 
-    pub(crate) fn key(&self) -> &SigningKey {
+    pub(crate) fn key(&self) -> &Arc<dyn Signer> {
         &self.key
     }
 
@@ -59,8 +77,8 @@ impl Chain {
         numbered
     }
 
-    /// A seal over the current head; `None` while the chain is empty.
-    pub(crate) fn seal(&self, verified: Option<&Checkpoint>) -> Option<Draft> {
+    /// A seal over the current head, which must be the next event of the chain; `None` while the chain is empty.
+    pub(crate) fn seal(&self, verified: Option<&Checkpoint>) -> Option<UnsignedSeal> {
         let head = self.head?;
         let (size, root) = verified.map_or_else(
             || (TreeSize(0), Hash::empty_root()),
@@ -68,21 +86,23 @@ impl Chain {
         );
         let seal = Seal {
             origin: &self.origin,
-            recorder_id: self.key.name(),
+            recorder_id: self.verifying.name(),
             epoch: self.epoch,
             head,
             checkpoint_size: size,
             checkpoint_root: root,
         };
-        Some(Draft::new(Kind::RecorderSeal(RecorderSeal {
+        let text = seal.text();
+        let seal = RecorderSeal {
             sequence: head.sequence,
             hash: Bytes::copy_from_slice(&head.hash),
             checkpoint_size: size.0,
             checkpoint_root: Bytes::copy_from_slice(&root.0),
-            key_id: Bytes::copy_from_slice(&self.key.verifying_key().key_id()),
-            signature: Bytes::copy_from_slice(&seal.sign(&self.key)),
+            key_id: Bytes::copy_from_slice(&self.verifying.key_id()),
+            signature: Bytes::new(),
             clock: Some(ClockState::default()),
-        })))
+        };
+        Some(UnsignedSeal { text, seal })
     }
 
     fn number_one(&mut self, draft: Draft) -> Result<Numbered, RecordError> {
@@ -101,7 +121,7 @@ impl Chain {
             });
         }
         let id = |id: Option<Id>| id.map(Id::to_bytes).unwrap_or_default();
-        let recorder = proto::chain::next(self.head.as_ref(), self.key.name(), &self.epoch.0);
+        let recorder = proto::chain::next(self.head.as_ref(), self.verifying.name(), &self.epoch.0);
         let sequence = recorder.sequence;
         let event = Event {
             event_id: draft.event_id.to_bytes(),
@@ -139,10 +159,11 @@ mod tests {
     use proto::chain::{Position, position};
     use proto::decode_event;
     use proto::v1::{MediaType, RecorderStopped, Slot};
+    use tlog::SigningKey;
 
     fn chain() -> Chain {
         let key = SigningKey::from_seed("gateway-1", [1; 32]).unwrap();
-        Chain::new(key, "log.example".into(), Id([2; 16]))
+        Chain::new(Arc::new(key), "log.example".into(), Id([2; 16]))
     }
 
     fn draft() -> Draft {
@@ -176,7 +197,9 @@ mod tests {
         let mut chain = chain();
         assert!(chain.seal(None).is_none());
         chain.number(vec![draft()]).unwrap();
-        let Kind::RecorderSeal(seal) = chain.seal(None).unwrap().kind else { panic!() };
+        let unsigned = chain.seal(None).unwrap();
+        let signature = chain.key().sign_bytes(unsigned.text.as_bytes()).unwrap();
+        let Kind::RecorderSeal(seal) = unsigned.signed(&signature).kind else { panic!() };
         let key = chain.key.verifying_key();
         let verify = |seal: &RecorderSeal| {
             proto::seal::verify(seal, "log.example", "gateway-1", chain.epoch, &key)

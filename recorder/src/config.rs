@@ -1,19 +1,22 @@
 //! What a recorder needs to know, and its bounds.
 
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
-use tlog::{SigningKey, VerifyingKey};
+use tlog::{Signer, VerifyingKey};
+
+use crate::address::LedgerAddress;
 
 /// What a recorder needs to know.
 #[derive(Debug)]
 pub struct RecorderConfig {
-    /// URL of the ledger, such as `http://127.0.0.1:7601`.
-    pub ledger: String,
+    /// Where the ledger is.
+    pub ledger: LedgerAddress,
     /// Key of the log that must sign its checkpoints.
     pub log: VerifyingKey,
-    /// The recorder's own key; its name is the recorder id.
-    pub key: SigningKey,
+    /// The recorder's own key, wherever it is kept; its name is the recorder id.
+    pub key: Arc<dyn Signer>,
     /// File, this recorder's alone, that keeps the newest checkpoint it verified: after a restart the log must
     /// continue it, or nothing is recorded. Its folder must exist. Without a file a restart begins to watch anew.
     pub checkpoint_file: Option<PathBuf>,

@@ -1,5 +1,6 @@
 //! One Append stream: opened with a signed challenge, then frames both ways.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use proto::append::challenge_text;
@@ -8,19 +9,18 @@ use proto::v1::append_request::Frame as Request;
 use proto::v1::append_response::Frame as Response;
 use proto::v1::ledger_client::LedgerClient;
 use proto::v1::{Answer, AppendRequest, AppendResponse, Open, Opened, Watch, Watched};
-use tlog::SigningKey;
+use tlog::Signer;
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
-use tonic::transport::{Channel, Endpoint};
+use tonic::transport::Channel;
 use tonic::{Code, Status, Streaming};
 
-use crate::error::StartError;
+use crate::address::{LedgerAddress, root_cause};
+use crate::signing;
 
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
 const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(5);
-/// A half-open connection is noticed after interval and timeout.
-const KEEP_ALIVE_INTERVAL: Duration = Duration::from_secs(5);
-const KEEP_ALIVE_TIMEOUT: Duration = Duration::from_secs(5);
+/// Longest pause that the ledger may ask for.
+const MAX_PUSHBACK: Duration = Duration::from_secs(30);
 /// Frames that may wait to be written: more than events may be in flight, so that sending never waits for an
 /// answer that nobody reads meanwhile.
 const MAX_WAITING_FRAMES: usize = 8_192;
@@ -32,13 +32,15 @@ const MAX_GRPC_BYTES: usize = 40 << 20;
 pub(crate) enum Broken {
     /// Try again: the ledger is away, or says so.
     Retry(String),
+    /// Try again, and not before this much time is over: the ledger has more than it can take.
+    Later { reason: String, pause: Duration },
     /// The ledger will not have this recorder or this event, now or later.
     Refused { code: String, message: String },
 }
 
 /// Refusals that stand until somebody changes something. Whatever else ends a stream may be over at the next
 /// attempt: a pause in the handshake, another stream of this epoch that is about to end, a ledger that restarts.
-const REFUSALS: [&str; 17] = [
+const REFUSALS: [&str; 18] = [
     "recorder_unknown",
     "recorder_suspended",
     "recorder_key",
@@ -52,6 +54,7 @@ const REFUSALS: [&str; 17] = [
     "event_of_another_recorder",
     "event_of_another_epoch",
     "event_below_head",
+    "event_kind",
     "disclosure_missing",
     "disclosure_surplus",
     "disclosure_mismatch",
@@ -71,9 +74,19 @@ impl From<Status> for Broken {
                 | Code::ResourceExhausted
                 | Code::Unknown
         );
-        let code = status.metadata().get("exhibit-code").and_then(|code| code.to_str().ok());
-        match code.filter(|code| !passes && REFUSALS.contains(code)) {
-            Some(code) => Broken::Refused { code: code.to_owned(), message },
+        let metadata = |name| status.metadata().get(name).and_then(|value| value.to_str().ok());
+        if let Some(code) =
+            metadata("exhibit-code").filter(|code| !passes && REFUSALS.contains(code))
+        {
+            return Broken::Refused { code: code.to_owned(), message };
+        }
+        let pause = metadata("grpc-retry-pushback-ms").and_then(|pause| pause.parse().ok());
+        match pause.map(Duration::from_millis) {
+            Some(pause) => Broken::Later { reason: message, pause: pause.min(MAX_PUSHBACK) },
+            // Of a connection that broke, the cause stands below the status.
+            None if std::error::Error::source(&status).is_some() => {
+                Broken::Retry(root_cause(&status))
+            }
             None => Broken::Retry(message),
         }
     }
@@ -85,46 +98,36 @@ pub(crate) struct Connection {
     answers: Streaming<AppendResponse>,
 }
 
-/// Where the ledger is; connects anew for each stream.
-pub(crate) fn endpoint(url: &str) -> Result<Endpoint, StartError> {
-    let endpoint = Endpoint::from_shared(url.to_owned())
-        .map_err(|error| StartError::Url { url: url.to_owned(), reason: error.to_string() })?;
-    Ok(endpoint
-        .connect_timeout(CONNECT_TIMEOUT)
-        .tcp_nodelay(true)
-        .http2_keep_alive_interval(KEEP_ALIVE_INTERVAL)
-        .keep_alive_timeout(KEEP_ALIVE_TIMEOUT)
-        .keep_alive_while_idle(true))
-}
-
 /// Connects and opens the stream of `epoch`.
 ///
 /// # Errors
 /// [`Broken`].
 pub(crate) async fn open(
-    endpoint: &Endpoint,
+    ledger: &LedgerAddress,
     origin: &str,
-    key: &SigningKey,
+    key: &Arc<dyn Signer>,
     epoch: Id,
 ) -> Result<(Connection, Opened), Broken> {
-    tokio::time::timeout(HANDSHAKE_TIMEOUT, handshake(endpoint, origin, key, epoch))
+    tokio::time::timeout(HANDSHAKE_TIMEOUT, handshake(ledger, origin, key, epoch))
         .await
         .unwrap_or_else(|_| Err(Broken::Retry("it did not answer in time".to_owned())))
 }
 
 async fn handshake(
-    endpoint: &Endpoint,
+    ledger: &LedgerAddress,
     origin: &str,
-    key: &SigningKey,
+    key: &Arc<dyn Signer>,
     epoch: Id,
 ) -> Result<(Connection, Opened), Broken> {
+    let endpoint = ledger.endpoint().map_err(Broken::Retry)?;
     let channel: Channel =
         endpoint.connect().await.map_err(|error| Broken::Retry(root_cause(&error)))?;
     let (frames, outgoing) = mpsc::channel(MAX_WAITING_FRAMES);
     let mut client = LedgerClient::new(channel)
         .max_decoding_message_size(MAX_GRPC_BYTES)
         .max_encoding_message_size(MAX_GRPC_BYTES);
-    let open = Open { recorder_id: key.name().to_owned(), epoch: epoch.to_bytes() };
+    let recorder_id = key.verifying_key().name().to_owned();
+    let open = Open { recorder_id: recorder_id.clone(), epoch: epoch.to_bytes() };
     let mut connection = {
         // The first frame must be there before the call, or both sides would wait for each other.
         send(&frames, Request::Open(open)).await?;
@@ -138,8 +141,9 @@ async fn handshake(
         let message = format!("the ledger there keeps log {:?}, not {origin:?}", challenge.origin);
         return Err(Broken::Refused { code: "origin_differs".to_owned(), message });
     }
-    let text = challenge_text(origin, key.name(), epoch, &challenge.nonce);
-    let signature = key.sign_bytes(text.as_bytes()).to_vec().into();
+    let text = challenge_text(origin, &recorder_id, epoch, &challenge.nonce);
+    let signature = signing::sign(key, text).await;
+    let signature = signature.map_err(|error| Broken::Retry(error.to_string()))?.to_vec().into();
     connection.send(Request::Answer(Answer { signature })).await?;
     let Response::Opened(opened) = connection.next().await? else {
         return Err(unexpected("no head"));
@@ -186,12 +190,6 @@ fn unexpected(what: &str) -> Broken {
     Broken::Refused { code: "protocol".to_owned(), message: format!("the ledger sent {what}") }
 }
 
-/// The innermost cause, which tells "connection refused" where the outer one says "transport error".
-fn root_cause(error: &dyn std::error::Error) -> String {
-    let causes = std::iter::successors(Some(error), |&cause| cause.source());
-    causes.last().unwrap_or(error).to_string()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -226,8 +224,28 @@ mod tests {
             (Code::FailedPrecondition, Some("recorder_fork")),
             (Code::FailedPrecondition, Some("ledger_lost_events")),
             (Code::InvalidArgument, Some("event_malformed")),
+            (Code::PermissionDenied, Some("event_kind")),
         ] {
             assert!(is_final(last.0, last.1), "{last:?}");
+        }
+    }
+
+    #[test]
+    fn a_pause_that_the_ledger_asks_for_is_taken_within_bounds() {
+        let asked = |pause: &'static str| {
+            let mut metadata = MetadataMap::new();
+            metadata.insert("exhibit-code", MetadataValue::from_static("recorder_too_fast"));
+            metadata.insert("grpc-retry-pushback-ms", MetadataValue::from_static(pause));
+            Broken::from(Status::with_metadata(Code::ResourceExhausted, "slower", metadata))
+        };
+        let pause = |broken| match broken {
+            Broken::Later { pause, .. } => Some(pause),
+            _ => None,
+        };
+        assert_eq!(pause(asked("250")), Some(Duration::from_millis(250)));
+        assert_eq!(pause(asked("999999999")), Some(MAX_PUSHBACK));
+        for none in ["-1", "soon", ""] {
+            assert_eq!(pause(asked(none)), None);
         }
     }
 }

@@ -91,14 +91,6 @@ impl RecordError {
 /// Why a recorder does not start.
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
-    /// The ledger's URL is none.
-    #[error("{url:?} is no URL of a ledger: {reason}; it looks like http://127.0.0.1:7601")]
-    Url {
-        /// As configured.
-        url: String,
-        /// What is wrong.
-        reason: String,
-    },
     /// The key's name may not stand in a leaf.
     #[error("the recorder key's name {0:?} may not stand in a leaf; use A-Z a-z 0-9 _ - . / : + @")]
     Name(String),

@@ -5,6 +5,7 @@
 //! resends after a broken stream, seals its head, and checks that the head stands in the published log: every
 //! recorder is a watcher of the log. Whatever it cannot reconcile makes it refuse from then on.
 
+mod address;
 mod away;
 mod chain;
 mod config;
@@ -16,9 +17,11 @@ mod health;
 mod memory;
 mod recorder;
 mod session;
+mod signing;
 mod unacknowledged;
 mod watch;
 
+pub use address::{LedgerAddress, root_cause};
 pub use config::{Limits, RecorderConfig};
 pub use draft::{Draft, random_id};
 pub use error::{RecordError, StartError};

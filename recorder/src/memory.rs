@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use tlog::{Checkpoint, VerifyingKey, open_checkpoint};
+use tlog::{Checkpoint, CheckpointError, Note, VerifyingKey, open_checkpoint};
 use tokio::sync::watch;
 
 use crate::error::StartError;
@@ -27,13 +27,17 @@ pub(crate) struct Memory {
 impl Memory {
     /// What an earlier process verified. The file is written from then on, by a task that ends with this memory.
     ///
+    /// The log may have changed its key since: then the checkpoint is signed by another key under the log's name. Nobody
+    /// here can say whether that was the log's, and nobody needs to: what the log shows under the key that is believed now
+    /// must continue it.
+    ///
     /// # Errors
     /// [`StartError::CheckpointFile`], [`StartError::CheckpointContent`].
     pub(crate) fn open(file: Option<PathBuf>, log: &VerifyingKey) -> Result<Self, StartError> {
         let Some(file) = file else { return Ok(Self::default()) };
         let failed = |source| StartError::CheckpointFile { path: file.clone(), source };
         let verified = match fs::read_to_string(&file) {
-            Ok(note) => Some(open_checkpoint(&note, log).map_err(|source| {
+            Ok(note) => Some(read(&note, log).map_err(|source| {
                 let (path, log) = (file.clone(), log.name().to_owned());
                 StartError::CheckpointContent { path, log, source }
             })?),
@@ -63,6 +67,26 @@ impl Memory {
             keeper.send_replace(note.into());
         }
     }
+}
+
+fn read(note: &str, log: &VerifyingKey) -> Result<Checkpoint, CheckpointError> {
+    let verified = open_checkpoint(note, log);
+    if !matches!(verified, Err(CheckpointError::NotSigned { .. })) {
+        return verified;
+    }
+    let kept = Checkpoint::parse_text(Note::parse(note)?.text())?;
+    if kept.origin != log.name() {
+        let (expected, actual) = (log.name().to_owned(), kept.origin);
+        return Err(CheckpointError::OtherOrigin { expected, actual });
+    }
+    let key = log.to_string();
+    tracing::warn!(
+        key,
+        size = kept.size.0,
+        "the checkpoint that was kept is signed by another key of the log; the log must \
+         continue it under the configured one"
+    );
+    Ok(kept)
 }
 
 /// Writes the newest note, one after the other, until no more can come.
@@ -150,9 +174,24 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("checkpoint");
         let open = |file: PathBuf| Memory::open(Some(file), &key(1).verifying_key()).err().unwrap();
-        fs::write(&file, checkpoint(1).0.sign(&key(2))).unwrap();
-        assert!(matches!(open(file), StartError::CheckpointContent { .. }));
+        let other = Checkpoint { origin: "other.example".into(), ..checkpoint(1).0 };
+        let of_other = SigningKey::from_seed("other.example", [1; 32]).unwrap();
+        for unusable in
+            [other.sign(&of_other), checkpoint(1).1.replace("log.example\n1", "log.example\n2")]
+        {
+            fs::write(&file, unusable).unwrap();
+            assert!(matches!(open(file.clone()), StartError::CheckpointContent { .. }));
+        }
         let nowhere = folder.path().join("absent/checkpoint");
         assert!(matches!(open(nowhere), StartError::CheckpointFile { .. }));
+    }
+
+    #[tokio::test]
+    async fn what_the_log_signed_with_its_key_of_before_is_still_known() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("checkpoint");
+        fs::write(&file, checkpoint(7).1).unwrap();
+        let memory = Memory::open(Some(file), &key(2).verifying_key()).unwrap();
+        assert_eq!(memory.verified(), Some(&checkpoint(7).0));
     }
 }

@@ -11,7 +11,6 @@ use tokio::time::{Instant, timeout_at};
 
 use crate::chain::Chain;
 use crate::config::{Limits, RecorderConfig};
-use crate::connection;
 use crate::draft::{Draft, random_id};
 use crate::error::{RecordError, StartError};
 use crate::health::{Health, HealthReceiver};
@@ -68,19 +67,20 @@ impl Recorder {
     /// [`StartError`]; nothing goes on in the background then.
     pub async fn start(config: RecorderConfig) -> Result<Self, StartError> {
         let RecorderConfig { ledger, log, key, checkpoint_file, limits } = config;
-        if !proto::names::is_leaf_name(key.name()) {
-            return Err(StartError::Name(key.name().to_owned()));
+        let verifying = key.verifying_key();
+        if !proto::names::is_leaf_name(verifying.name()) {
+            return Err(StartError::Name(verifying.name().to_owned()));
         }
-        let endpoint = connection::endpoint(&ledger)?;
         let memory = Memory::open(checkpoint_file, &log)?;
         let epoch = random_id();
         let origin: Arc<str> = log.name().into();
-        let recorder_id: Arc<str> = key.name().into();
+        let recorder_id: Arc<str> = verifying.name().into();
         let (commands, waiting) = mpsc::channel(limits.queued);
         let (health_tx, health) = watch::channel(Health::Connecting("not connected yet".into()));
         let chain = Chain::new(key, origin.to_string(), epoch);
         let watcher = Watcher::new(log, memory);
-        let session = Session::new(endpoint, watcher, chain, limits.clone(), waiting, health_tx);
+        let session =
+            Session::new(ledger.clone(), watcher, chain, limits.clone(), waiting, health_tx);
         tokio::spawn(session.run());
         let units = (limits.budget_bytes / BUDGET_UNIT).min(Semaphore::MAX_PERMITS);
         let recorder = Self {
@@ -92,7 +92,8 @@ impl Recorder {
             recorder_id,
             epoch,
         };
-        recorder.started().await.map_err(|source| StartError::Record { url: ledger, source })?;
+        let started = recorder.started().await;
+        started.map_err(|source| StartError::Record { url: ledger.to_string(), source })?;
         Ok(recorder)
     }
 

@@ -12,8 +12,8 @@ use proto::v1::append_response::Frame as Response;
 use proto::v1::{ChainHead as WireHead, Events, NewEvent, RecorderStopped};
 use tokio::sync::{OwnedSemaphorePermit, mpsc, oneshot};
 use tokio::time::{Interval, MissedTickBehavior};
-use tonic::transport::Endpoint;
 
+use crate::address::LedgerAddress;
 use crate::away::Away;
 use crate::chain::Chain;
 use crate::config::Limits;
@@ -21,6 +21,7 @@ use crate::connection::{self, Broken, Connection};
 use crate::draft::Draft;
 use crate::frames::{MAX_FRAME_EVENTS, frames};
 use crate::health::{Health, HealthSender};
+use crate::signing;
 use crate::unacknowledged::{Contradiction, Reply, Unacknowledged};
 use crate::watch::Watcher;
 
@@ -28,6 +29,9 @@ use crate::watch::Watcher;
 const TICK: Duration = Duration::from_secs(1);
 /// Longest time between two seals of an idle recorder.
 const IDLE_SEAL: Duration = Duration::from_secs(10);
+/// A key that did not sign is asked again after so long. Meanwhile nothing can be numbered, since a seal follows right
+/// after what it seals.
+const SIGN_AGAIN: Duration = Duration::from_secs(5);
 const FIRST_RETRY: Duration = Duration::from_millis(50);
 const LAST_RETRY: Duration = Duration::from_secs(2);
 /// Commands that are taken together hold up to about this many bytes.
@@ -41,7 +45,7 @@ pub(crate) enum Command {
 }
 
 pub(crate) struct Session {
-    endpoint: Endpoint,
+    ledger: LedgerAddress,
     chain: Chain,
     limits: Limits,
     commands: mpsc::Receiver<Command>,
@@ -58,6 +62,8 @@ pub(crate) struct Session {
 struct Sealed {
     at: Instant,
     events_since: u64,
+    /// Since when the key does not sign, and until when it is not asked again.
+    refused: Option<(Instant, Instant)>,
 }
 
 /// Why a stream is over.
@@ -82,7 +88,7 @@ impl From<Contradiction> for End {
 
 impl Session {
     pub(crate) fn new(
-        endpoint: Endpoint,
+        ledger: LedgerAddress,
         watcher: Watcher,
         chain: Chain,
         limits: Limits,
@@ -90,7 +96,7 @@ impl Session {
         health: HealthSender,
     ) -> Self {
         Self {
-            endpoint,
+            ledger,
             chain,
             limits,
             commands,
@@ -98,7 +104,7 @@ impl Session {
             unacknowledged: Unacknowledged::default(),
             watcher,
             previous: None,
-            sealed: Sealed { at: Instant::now(), events_since: 0 },
+            sealed: Sealed { at: Instant::now(), events_since: 0, refused: None },
             stopping: None,
             away: Away::default(),
         }
@@ -108,6 +114,7 @@ impl Session {
     pub(crate) async fn run(mut self) {
         let mut retry = FIRST_RETRY;
         let last = loop {
+            let mut pause = Duration::ZERO;
             let (end, served) = match self.connect().await {
                 Ok(connection) => (self.serve(connection).await, true),
                 Err(end) => (end, false),
@@ -120,16 +127,17 @@ impl Session {
                 End::Broken(Broken::Refused { code, message }) => {
                     break Health::Refused { code, message };
                 }
-                End::Broken(Broken::Retry(reason)) => {
-                    self.away.report(self.endpoint.uri(), &reason, Instant::now());
-                    self.health.send_replace(Health::Connecting(reason));
+                End::Broken(Broken::Retry(reason)) => self.lost(reason),
+                End::Broken(Broken::Later { reason, pause: asked }) => {
+                    self.lost(reason);
+                    pause = asked;
                 }
             }
             if self.commands.is_closed() && self.commands.is_empty() {
                 break Health::Stopped;
             }
             retry = if served { FIRST_RETRY } else { (retry * 2).min(LAST_RETRY) };
-            tokio::time::sleep(retry).await;
+            tokio::time::sleep(retry.max(pause)).await;
         };
         if let Health::Refused { code, message } = &last {
             tracing::error!(%code, %message, "recording has ended; nothing passes any more");
@@ -138,10 +146,15 @@ impl Session {
         self.health.send_replace(last);
     }
 
+    fn lost(&mut self, reason: String) {
+        self.away.report(self.ledger.uri(), &reason, Instant::now());
+        self.health.send_replace(Health::Connecting(reason));
+    }
+
     async fn connect(&mut self) -> Result<Connection, End> {
         let (origin, epoch) = (self.watcher.log().name().to_owned(), self.chain.epoch());
         let (mut connection, opened) =
-            connection::open(&self.endpoint, &origin, self.chain.key(), epoch).await?;
+            connection::open(&self.ledger, &origin, self.chain.key(), epoch).await?;
         let settled = self.unacknowledged.reconcile(&opened)?;
         // Before anything is sent: a log that went back gets nothing more.
         if let Some(watch) = self.watcher.continuation() {
@@ -154,7 +167,7 @@ impl Session {
         self.sealed.events_since += settled;
         self.previous = opened.previous;
         self.send(&connection, self.unacknowledged.resend()).await?;
-        self.away.back(self.endpoint.uri());
+        self.away.back(self.ledger.uri());
         let overdue = self.watcher.overdue(now, self.limits.publication_timeout);
         self.health.send_replace(match overdue {
             Some(age) => Health::Unverified { seconds: age.as_secs() },
@@ -238,7 +251,7 @@ impl Session {
                 Command::Stop { drained, reply } => {
                     let stopped = Kind::RecorderStopped(RecorderStopped { drained });
                     self.number_own(Draft::new(stopped), &mut numbered);
-                    self.number_seal(&mut numbered);
+                    self.number_seal(&mut numbered).await;
                     self.stopping = Some(reply);
                     break;
                 }
@@ -258,9 +271,10 @@ impl Session {
             self.health.send_replace(Health::Unverified { seconds: age.as_secs() });
         }
         let due = self.sealed.events_since > 0 || now - self.sealed.at >= IDLE_SEAL;
-        if due && self.stopping.is_none() {
+        let may_ask = self.sealed.refused.is_none_or(|(_, until)| now >= until);
+        if due && may_ask && self.stopping.is_none() {
             let mut seal = Vec::new();
-            self.number_seal(&mut seal);
+            self.number_seal(&mut seal).await;
             self.send(connection, seal).await?;
         }
         Ok(())
@@ -304,10 +318,28 @@ impl Session {
         }
     }
 
-    fn number_seal(&mut self, to_send: &mut Vec<NewEvent>) {
-        if let Some(seal) = self.chain.seal(self.watcher.verified()) {
-            self.number_own(seal, to_send);
-            self.sealed = Sealed { at: Instant::now(), events_since: 0 };
+    /// Seals the head. A key that does not sign leaves it unsealed: what is recorded is durable all the same, and the next
+    /// seal covers it.
+    async fn number_seal(&mut self, to_send: &mut Vec<NewEvent>) {
+        let Some(mut seal) = self.chain.seal(self.watcher.verified()) else { return };
+        let text = std::mem::take(&mut seal.text);
+        match signing::sign(self.chain.key(), text).await {
+            Ok(signature) => {
+                self.number_own(seal.signed(&signature), to_send);
+                if let Some((since, _)) = self.sealed.refused {
+                    let seconds = since.elapsed().as_secs();
+                    tracing::info!(seconds, "the recorder's key signs again; its chain is sealed");
+                }
+                self.sealed = Sealed { at: Instant::now(), events_since: 0, refused: None };
+            }
+            Err(error) => {
+                let now = Instant::now();
+                if self.sealed.refused.is_none() {
+                    tracing::error!(%error, "the recorder's chain cannot be sealed; its key will be asked again");
+                }
+                let since = self.sealed.refused.map_or(now, |(since, _)| since);
+                self.sealed.refused = Some((since, now + SIGN_AGAIN));
+            }
         }
     }
 }

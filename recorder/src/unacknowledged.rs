@@ -182,6 +182,8 @@ mod tests {
     use super::*;
     use crate::chain::Chain;
     use crate::draft::Draft;
+    use std::sync::Arc;
+
     use bytes::Bytes;
     use proto::ids::Id;
     use proto::kind::Kind;
@@ -189,7 +191,7 @@ mod tests {
     use tlog::SigningKey;
 
     fn three() -> (Unacknowledged, Vec<Numbered>) {
-        let key = SigningKey::from_seed("r", [1; 32]).unwrap();
+        let key = Arc::new(SigningKey::from_seed("r", [1; 32]).unwrap());
         let mut chain = Chain::new(key, "o".into(), Id([1; 16]));
         let draft = || Draft::new(Kind::RecorderStopped(RecorderStopped { drained: true }));
         let events = chain.number(vec![draft(), draft(), draft()]).unwrap();

@@ -5,6 +5,7 @@ use std::fs;
 use std::net::SocketAddr;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
@@ -15,7 +16,7 @@ use ledger::store::RocksStore;
 use ledger::{Ledger, LedgerConfig, Options};
 use proto::kind::Kind;
 use proto::v1::RecorderStopped;
-use recorder::{Draft, Limits, RecordError, Recorder, RecorderConfig, StartError};
+use recorder::{Draft, LedgerAddress, Limits, RecordError, Recorder, RecorderConfig, StartError};
 use tempfile::TempDir;
 use tlog::SigningKey;
 use tokio::task::JoinHandle;
@@ -35,6 +36,10 @@ type Refusals = Arc<Mutex<Vec<(Code, &'static str)>>>;
 struct House {
     dir: TempDir,
     refusals: Refusals,
+    /// Of the ledger.
+    limits: ledger::Limits,
+    /// Streams that were opened.
+    streams: Arc<AtomicUsize>,
 }
 
 /// A ledger that runs and is served.
@@ -46,7 +51,8 @@ struct Running {
 
 impl House {
     fn build() -> Self {
-        Self { dir: tempfile::tempdir().unwrap(), refusals: Refusals::default() }
+        let (limits, streams) = (ledger::Limits::default(), Arc::default());
+        Self { dir: tempfile::tempdir().unwrap(), refusals: Refusals::default(), limits, streams }
     }
 
     fn path(&self, name: &str) -> PathBuf {
@@ -59,14 +65,23 @@ impl House {
             public_url: "http://127.0.0.1:7601".into(),
             data_dir: self.path("ledger"),
             checkpoint_file: None,
+            witness: None,
+            backup: None,
+            retention: Default::default(),
             log_key_file: self.key_file(&key("log.example", 1)),
+            next_log_key_file: None,
             recorder_key_file: self.key_file(&key("ledger", 2)),
             recorders: vec![key("r", 3).verifying_key().to_string()],
+            duties: Default::default(),
+            limits: self.limits,
+            tls: None,
+            plaintext: false,
             identity: Default::default(),
         };
         let ledger = Ledger::start(config.clone(), Options::default()).await.unwrap();
-        let refusals = Arc::clone(&self.refusals);
+        let (refusals, streams) = (Arc::clone(&self.refusals), Arc::clone(&self.streams));
         let router = ledger.router().layer(from_fn(move |request, next| {
+            streams.fetch_add(1, Ordering::Relaxed);
             let refused = refusals.lock().unwrap().pop();
             refuse_or_serve(refused, request, next)
         }));
@@ -96,12 +111,21 @@ impl House {
         ledger: &Running,
         checkpoint_file: Option<PathBuf>,
     ) -> Result<Recorder, StartError> {
+        self.recorder_with(ledger, checkpoint_file, Limits::default()).await
+    }
+
+    async fn recorder_with(
+        &self,
+        ledger: &Running,
+        checkpoint_file: Option<PathBuf>,
+        limits: Limits,
+    ) -> Result<Recorder, StartError> {
         Recorder::start(RecorderConfig {
-            ledger: format!("http://{}", ledger.address),
+            ledger: LedgerAddress::new(&format!("http://{}", ledger.address), None, false).unwrap(),
             log: key("log.example", 1).verifying_key(),
-            key: key("r", 3),
+            key: std::sync::Arc::new(key("r", 3)),
             checkpoint_file,
-            limits: Limits::default(),
+            limits,
         })
         .await
     }
@@ -166,6 +190,31 @@ async fn a_pause_in_a_handshake_does_not_end_a_recorder() {
     house.refusals.lock().unwrap().push((Code::Unauthenticated, "recorder_unknown"));
     let refused = house.recorder(&ledger, None).await.unwrap_err();
     assert!(refused.to_string().contains("recorder_unknown"), "{refused}");
+    house.stop(ledger).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_recorder_that_is_slowed_down_loses_nothing() {
+    const EVENTS: u64 = 150;
+    let mut house = House::build();
+    house.limits.events_per_second = Some(50);
+    let ledger = house.ledger().await;
+    let limits = Limits { record_timeout: Duration::from_secs(60), ..Limits::default() };
+    let recorder = house.recorder_with(&ledger, None, limits).await.unwrap();
+    let mut calls = tokio::task::JoinSet::new();
+    for _ in 0..EVENTS {
+        let recorder = recorder.clone();
+        calls.spawn(async move { recorder.record(draft()).await.unwrap().sequence });
+    }
+    let mut sequences = calls.join_all().await;
+    sequences.sort_unstable();
+    sequences.dedup();
+    // Each is durable, once; its seals stand in between.
+    assert_eq!(sequences.len() as u64, EVENTS);
+    let streams = house.streams.load(Ordering::Relaxed);
+    assert!(streams > 1, "it was never asked to pause");
+    recorder.readiness().unwrap();
+    recorder.stop(true).await;
     house.stop(ledger).await;
 }
 

@@ -15,6 +15,8 @@ use tempfile::TempDir;
 pub enum Fault {
     /// The process is killed before it.
     Kill,
+    /// The process is killed after it.
+    KillAfter,
     /// It fails with EIO, and so does every later one.
     IoError,
     /// It fails with ENOSPC, and so does every later one.
@@ -58,6 +60,7 @@ impl Disk {
     pub fn environment(&self, at: usize, fault: Fault) -> Result<Vec<(String, PathBuf)>> {
         let what = match fault {
             Fault::Kill => "kill",
+            Fault::KillAfter => "kill-after",
             Fault::IoError => "eio",
             Fault::Full => "enospc",
         };
@@ -70,7 +73,7 @@ impl Disk {
             ("FAULTS_AT", at.to_string().into()),
             ("FAULTS_DO", what.into()),
         ];
-        if fault != Fault::Kill {
+        if matches!(fault, Fault::IoError | Fault::Full) {
             variables.push(("FAULTS_STICKY", "1".into()));
         }
         Ok(variables.into_iter().map(|(name, value)| (name.to_owned(), value)).collect())

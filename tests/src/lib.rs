@@ -5,6 +5,8 @@
 //! the logs of all of that are printed.
 
 pub mod binary;
+pub mod certificates;
+pub mod clock;
 pub mod disk;
 pub mod folder;
 pub mod issuer;

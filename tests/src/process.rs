@@ -46,6 +46,11 @@ impl Process {
         Ok(Self { name: name.to_owned(), child, log })
     }
 
+    /// Its process id.
+    pub fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
     /// Everything that it wrote to stdout so far.
     pub fn stdout(&self) -> String {
         read(&self.log.stdout)

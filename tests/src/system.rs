@@ -140,8 +140,17 @@ impl System {
     /// # Errors
     /// When it cannot be started.
     pub fn spawn(&mut self, part: &'static str) -> Result<()> {
+        self.spawn_with(part, &[])
+    }
+
+    /// What components get in their environment.
+    pub fn environment(&self) -> &[(String, PathBuf)] {
+        &self.environment
+    }
+
+    fn spawn_with(&mut self, part: &'static str, args: &[&str]) -> Result<()> {
         let mut command = Command::new(exhibit()?);
-        command.arg(part).arg("--config").arg(self.path("exhibit.toml"));
+        command.arg(part).arg("--config").arg(self.path("exhibit.toml")).args(args);
         command.env("RUST_LOG", "info,h2=warn,hyper=warn").current_dir(self.dir());
         command.envs(self.environment.iter().map(|(name, value)| (name, value)));
         self.running.insert(part, Process::start(part, command)?);
@@ -154,6 +163,15 @@ impl System {
     /// When it does not become ready.
     pub async fn start_part(&mut self, part: &'static str) -> Result<()> {
         self.spawn(part)?;
+        self.ready(part).await
+    }
+
+    /// The same, with more arguments.
+    ///
+    /// # Errors
+    /// When it does not become ready.
+    pub async fn start_part_with(&mut self, part: &'static str, args: &[&str]) -> Result<()> {
+        self.spawn_with(part, args)?;
         self.ready(part).await
     }
 

@@ -6,6 +6,7 @@ use crate::key::{SigningKey, VerifyingKey};
 use crate::lines::Lines;
 use crate::note::{Note, NoteError};
 use crate::position::TreeSize;
+use crate::signer::{SignError, Signer};
 
 /// The head of a log: how many leaves it has, and the root over them.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -57,6 +58,20 @@ impl Checkpoint {
         let text = self.text();
         let signature = key.sign_note(&text);
         format!("{text}\n{signature}")
+    }
+
+    /// The checkpoint as a note signed by each of these keys, in this order; the name of each should be the origin. A
+    /// log has several while it changes its key.
+    ///
+    /// # Errors
+    /// When one of them does not sign: there is no note with a part of the signatures.
+    pub fn sign_with(&self, signers: &[&dyn Signer]) -> Result<String, SignError> {
+        let text = self.text();
+        let mut note = format!("{text}\n");
+        for signer in signers {
+            note.push_str(&signer.sign_note(&text)?.to_string());
+        }
+        Ok(note)
     }
 }
 

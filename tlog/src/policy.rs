@@ -107,6 +107,20 @@ impl Policy {
         satisfied.contains(quorum.as_str())
     }
 
+    /// Whether the policy's witnesses that have cosigned this note fulfil its quorum. Who signed it as the log is not
+    /// looked at; a note with a bad signature by one of the witnesses fulfils nothing.
+    pub fn is_cosigned(&self, note: &Note) -> bool {
+        let mut cosigned = Vec::new();
+        for witness in &self.witnesses {
+            match witness.key.verify(note) {
+                Ok(Some(_)) => cosigned.push(witness.name.as_str()),
+                Ok(None) => {}
+                Err(_) => return false,
+            }
+        }
+        self.quorum_satisfied(cosigned)
+    }
+
     /// Reads a checkpoint that one of the policy's logs has signed for its own origin, and checks
     /// the cosignatures of the policy's witnesses on it. Other signatures are ignored.
     ///

@@ -4,7 +4,9 @@ use std::path::PathBuf;
 
 use clap::Args;
 use indicatif::{ProgressBar, ProgressStyle};
+use ledger::FsckReport;
 use ledger::store::StoreError;
+use serde_json::json;
 use tlog::VerifyingKey;
 
 use crate::failure::Failure;
@@ -21,7 +23,7 @@ pub(crate) struct Fsck {
     /// vkey of the log
     #[arg(long, value_name = "VKEY")]
     log: String,
-    /// vkey of a recorder whose seals are verified; once for each
+    /// vkey of a recorder whose seals are verified; once for each key, old ones too
     #[arg(long, value_name = "VKEY")]
     recorder: Vec<String>,
 }
@@ -38,11 +40,7 @@ impl Fsck {
             let message = format!("{} holds no ledger", self.data_dir.display());
             return Err(Failure::unusable("no_ledger", message));
         }
-        // Drawn on stderr, and only on a terminal.
-        let bar = ProgressBar::new(0).with_style(
-            ProgressStyle::with_template("{bar:40} {pos}/{len} entries {per_sec} {eta}")
-                .unwrap_or_else(|_| ProgressStyle::default_bar()),
-        );
+        let bar = bar();
         let mut progress = |done, all| {
             bar.set_length(all);
             bar.set_position(done);
@@ -53,48 +51,84 @@ impl Fsck {
                 StoreError::InUse { .. } => Failure::unusable("ledger_running", error),
                 _ => Failure::failed("store", error),
             })?;
-        let seconds = bar.elapsed().as_secs_f64();
+        let seconds = bar.elapsed().as_secs_f64().max(1e-9);
         bar.finish_and_clear();
         if json {
-            say!("{}", as_json(&report));
+            say!("{}", as_json(&report, seconds));
         } else {
             print(&report, seconds);
         }
-        if report.findings.is_empty() { Ok(()) } else { Err(Failure::reported()) }
+        if report.is_good() { Ok(()) } else { Err(Failure::reported()) }
     }
 }
 
-fn print(report: &ledger::FsckReport, seconds: f64) {
+/// How far a check has come; drawn on stderr, and only on a terminal.
+pub(super) fn bar() -> ProgressBar {
+    ProgressBar::new(0).with_style(
+        ProgressStyle::with_template("{bar:40} {pos}/{len} entries {per_sec} {eta}")
+            .unwrap_or_else(|_| ProgressStyle::default_bar()),
+    )
+}
+
+pub(super) fn print(report: &FsckReport, seconds: f64) {
     say!("entries      {}", report.entries);
-    say!("disclosures  {} ({} erased)", report.disclosures, report.erased);
-    say!("tiles        {}", report.tiles);
-    say!("seals        {} verified", report.seals);
-    for (recorder, seals) in &report.seals_without_key {
-        let recorder = proto::terminal::shown(recorder);
-        say!("seals        {seals} of {recorder} NOT CHECKED: give its vkey with --recorder");
+    say!(
+        "disclosures  {} ({} erased) under {} keys",
+        report.disclosures,
+        report.erased,
+        report.keys
+    );
+    if report.purge_pending {
+        say!(
+            "purge        PENDING: erased bytes are still on the disk; the next start takes them off"
+        );
     }
-    say!("rate         {:.0} entries/s", report.entries as f64 / seconds.max(1e-9));
+    say!("holds        {}", report.holds);
+    say!("tiles        {}", report.tiles);
+    say!("chains       {}", report.chains);
+    say!("seals        {}", report.seals);
+    for (key, seals) in &report.seals_without_key {
+        let key = proto::terminal::shown(key);
+        say!("seals        NOT CHECKED: {seals} by {key}; give its vkey with --recorder");
+    }
+    let (entries, megabytes) = rates(report, seconds);
+    say!("rate         {entries:.0} entries/s, {megabytes:.1} MB/s, {seconds:.1} s");
     for finding in &report.findings {
         say!("FAIL         {finding}");
     }
-    if report.findings.is_empty() {
+    for (code, more) in not_shown(report) {
+        say!("FAIL         and {more} more of {code}");
+    }
+    if report.is_good() {
         say!("good");
     }
 }
 
-fn as_json(report: &ledger::FsckReport) -> serde_json::Value {
+fn rates(report: &FsckReport, seconds: f64) -> (f64, f64) {
+    (report.entries as f64 / seconds, report.bytes as f64 / 1e6 / seconds)
+}
+
+/// Findings that are counted only, by kind.
+fn not_shown(report: &FsckReport) -> impl Iterator<Item = (&str, u64)> {
+    let more = |count: &u64| count.saturating_sub(ledger::MAX_FINDINGS_OF_A_KIND);
+    report.found.iter().map(move |(code, count)| (*code, more(count))).filter(|(_, more)| *more > 0)
+}
+
+pub(super) fn as_json(report: &FsckReport, seconds: f64) -> serde_json::Value {
     let findings: Vec<_> = report
         .findings
         .iter()
         .map(|finding| {
-            serde_json::json!({
-                "code": finding.code, "place": finding.place, "message": finding.message
-            })
+            json!({ "code": finding.code, "place": finding.place, "message": finding.message })
         })
         .collect();
-    serde_json::json!({
+    let (entries_per_second, megabytes_per_second) = rates(report, seconds);
+    json!({
         "entries": report.entries, "disclosures": report.disclosures, "erased": report.erased,
-        "tiles": report.tiles, "seals": report.seals, "seals_without_key": report.seals_without_key,
-        "findings": findings
+        "keys": report.keys, "holds": report.holds, "purge_pending": report.purge_pending,
+        "tiles": report.tiles, "chains": report.chains, "seals": report.seals,
+        "seals_without_key": report.seals_without_key, "bytes": report.bytes,
+        "entries_per_second": entries_per_second, "megabytes_per_second": megabytes_per_second,
+        "findings": findings, "found": report.found
     })
 }

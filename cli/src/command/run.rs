@@ -24,6 +24,15 @@ pub(crate) struct Run {
     /// The wall clock was set by hand, and is right now (ledger)
     #[arg(long)]
     confirm_clock_step: bool,
+    /// Store and checkpoint are the newest, though the quorum of witnesses does not vouch for it now (ledger)
+    #[arg(long)]
+    without_quorum: bool,
+    /// The restored copy is the newest state of its log, though nobody else vouches for it (ledger)
+    #[arg(long)]
+    restored_is_newest: bool,
+    /// Only show what is there: nothing is recorded, published or changed (ledger)
+    #[arg(long)]
+    read_only: bool,
 }
 
 /// Which components run.
@@ -37,10 +46,19 @@ pub(crate) enum Part {
 
 impl Run {
     pub(crate) async fn run(self, part: Part) -> Result<(), Failure> {
+        if self.read_only && part != Part::Ledger {
+            let message = "--read-only goes with `exhibit ledger`: every other part records";
+            return Err(Failure::unusable("usage", message));
+        }
         let config = select(Config::read(&self.config)?, part)?;
         // Before anything starts: a log that was begun with the wrong key has a data folder that is that key's.
         refuse(&self.config, &config.disagreements())?;
-        let options = ledger::Options { confirm_clock_step: self.confirm_clock_step };
+        let options = ledger::Options {
+            confirm_clock_step: self.confirm_clock_step,
+            without_quorum: self.without_quorum,
+            restored_is_newest: self.restored_is_newest,
+            read_only: self.read_only,
+        };
         // Before anything starts, so that a stop is orderly however early it comes.
         let mut signal = StopSignal::listen()?;
         let mut stack = Stack::default();
@@ -57,8 +75,8 @@ impl Run {
         };
         let ended = match started {
             Ok(true) => {
-                for (name, address) in stack.addresses() {
-                    say!("{name:8} http://{address}");
+                for (name, url) in stack.addresses() {
+                    say!("{name:8} {url}");
                 }
                 tokio::select! {
                     failure = stack.failed() => Err(failure),
@@ -125,7 +143,14 @@ mod tests {
             "#
         );
         std::fs::write(&config, text).unwrap();
-        let failure = Run { config, confirm_clock_step: false }.run(Part::All).await.unwrap_err();
+        let run = Run {
+            config,
+            confirm_clock_step: false,
+            without_quorum: false,
+            restored_is_newest: false,
+            read_only: false,
+        };
+        let failure = run.run(Part::All).await.unwrap_err();
         let told = failure.to_string();
         assert!(told.contains(&wrong) && told.contains(&right), "{told}");
         assert!(!dir.path().join("data").exists() && !dir.path().join("copy").exists());

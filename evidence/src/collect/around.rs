@@ -109,7 +109,8 @@ async fn backwards(
                     | Kind::KeyRetired(_)
                     | Kind::HoldPlaced(_)
                     | Kind::HoldReleased(_)
-                    | Kind::DisclosureErased(_),
+                    | Kind::DisclosureErased(_)
+                    | Kind::LogContinued(_),
                 ) => true,
                 _ => false,
             };

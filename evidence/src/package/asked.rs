@@ -1,6 +1,6 @@
 //! From a request to the material of its package.
 
-use tlog::SigningKey;
+use tlog::Signer;
 use verifier::{CheckpointId, Material, Parameters, Range};
 
 use super::{EXPORT_ROLES, ExportError, ExportRequest, since};
@@ -13,7 +13,7 @@ use crate::source::Source;
 pub(super) async fn material(
     source: &impl Source,
     request: &ExportRequest,
-    signer: &SigningKey,
+    signer: &impl Signer,
 ) -> Result<Material, ExportError> {
     if !EXPORT_ROLES.contains(&request.role) {
         return Err(ExportError::Role(request.role));

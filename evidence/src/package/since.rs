@@ -1,6 +1,8 @@
 //! Checkpoints that a requester kept from earlier: does this log go on from them?
 
-use tlog::{Checkpoint, Note, TlogProof, VerifyingKey, open_checkpoint, verify_consistency};
+use tlog::{
+    Checkpoint, CheckpointError, Note, TlogProof, VerifyingKey, open_checkpoint, verify_consistency,
+};
 
 use crate::source::{Source, SourceError};
 
@@ -81,7 +83,8 @@ pub(super) fn check(
     let mut kept = Vec::with_capacity(since.len());
     for (number, note) in (1..).zip(since) {
         let unusable = |what: String| SinceError::Unusable { number, what };
-        let (checkpoint, note) = open(note, source.log_key()).map_err(unusable)?;
+        let Kept { checkpoint, note, not_signed } =
+            open(note, source.log_key()).map_err(unusable)?;
         let size = checkpoint.size;
         if size > newest.size {
             let (kept, verified) = (size.0, newest.size.0);
@@ -92,15 +95,31 @@ pub(super) fn check(
             continue;
         }
         let proof = source.consistency_proof(size)?;
-        verify_consistency(size, newest.size, &checkpoint.root, &newest.root, &proof)
-            .map_err(|_| SinceError::Forked { number, size: size.0 })?;
-        kept.push((checkpoint, note));
+        match verify_consistency(size, newest.size, &checkpoint.root, &newest.root, &proof) {
+            Ok(()) => kept.push((checkpoint, note)),
+            // Only what the log signed would tell of another history.
+            Err(_) => {
+                return Err(match not_signed {
+                    Some(what) => unusable(what),
+                    None => SinceError::Forked { number, size: size.0 },
+                });
+            }
+        }
     }
     Ok(kept)
 }
 
-/// The checkpoint, and its note with no signature but the log's: nobody here could answer for others.
-fn open(given: &str, log: Option<VerifyingKey>) -> Result<(Checkpoint, String), String> {
+/// A checkpoint that was given.
+struct Kept {
+    checkpoint: Checkpoint,
+    /// Its note with no signature but the log's: nobody here could answer for others.
+    note: String,
+    /// That the key which this node believes has not signed it, but another under the log's name: it may be the log's of
+    /// before.
+    not_signed: Option<String>,
+}
+
+fn open(given: &str, log: Option<VerifyingKey>) -> Result<Kept, String> {
     let Some(log) = log else {
         return Err("cannot be checked, since this source names no key of the log".to_owned());
     };
@@ -111,13 +130,28 @@ fn open(given: &str, log: Option<VerifyingKey>) -> Result<(Checkpoint, String), 
         given.to_owned()
     };
     let cannot = |error: &dyn std::fmt::Display| format!("cannot be used: {error}");
-    let checkpoint = open_checkpoint(&note, &log).map_err(|error| cannot(&error))?;
     let signed = Note::parse(&note).map_err(|error| cannot(&error))?;
-    let mut own = Note::new(signed.text()).map_err(|error| cannot(&error))?;
-    for signature in signed.signatures() {
-        if signature.name == log.name() && signature.key_id == log.key_id() {
-            own.add_signature(signature.clone()).map_err(|error| cannot(&error))?;
+    let mut signatures: Vec<_> =
+        signed.signatures().iter().filter(|signature| signature.name == log.name()).collect();
+    let (checkpoint, not_signed) = match open_checkpoint(&note, &log) {
+        Ok(checkpoint) => {
+            signatures.retain(|signature| signature.key_id == log.key_id());
+            (checkpoint, None)
         }
+        Err(error @ CheckpointError::NotSigned { .. }) if !signatures.is_empty() => {
+            let checkpoint = Checkpoint::parse_text(signed.text()).map_err(|e| cannot(&e))?;
+            if checkpoint.origin != log.name() {
+                return Err(cannot(&error));
+            }
+            // A key of before, and the one that followed it.
+            signatures.truncate(2);
+            (checkpoint, Some(cannot(&error)))
+        }
+        Err(error) => return Err(cannot(&error)),
+    };
+    let mut own = Note::new(signed.text()).map_err(|error| cannot(&error))?;
+    for signature in signatures {
+        own.add_signature(signature.clone()).map_err(|error| cannot(&error))?;
     }
-    Ok((checkpoint, own.to_string()))
+    Ok(Kept { checkpoint, note: own.to_string(), not_signed })
 }

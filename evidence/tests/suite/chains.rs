@@ -39,3 +39,25 @@ fn another_last_event_is_a_contradiction() {
     let report = verified(|epoch, head| (epoch, ChainHead { hash: [9; 32], ..head }));
     assert_eq!(report.codes(), ["chains.restart"], "{report}");
 }
+
+fn continuing(is_first: bool) -> Report {
+    let world = World::continuing(is_first);
+    let dir = tempfile::tempdir().unwrap();
+    let package = dir.path().join("package");
+    world.export(&package);
+    check(&world, &package)
+}
+
+#[test]
+fn a_log_that_continues_another_verifies_and_says_so() {
+    let report = continuing(true);
+    assert!(report.ok(), "{report}");
+    let remark = report.remarks.iter().find(|remark| remark.word == "LOG CONTINUED").unwrap();
+    assert!(remark.meaning.contains("the newest 4 of those are lost"), "{report}");
+}
+
+#[test]
+fn only_the_first_leaf_says_what_a_log_continues() {
+    let report = continuing(false);
+    assert_eq!(report.codes(), ["chains.start"], "{report}");
+}

@@ -227,6 +227,7 @@ impl World {
             event_id: event_id(index),
             slots: vec![slot.into()],
             retained_until_ns: 0,
+            ..v1::DisclosureErased::default()
         };
         self.say(LEDGER, Kind::DisclosureErased(erased), vec![]);
         self.openings.get_mut(&index).unwrap().retain(|opening| opening.slot != i32::from(slot));

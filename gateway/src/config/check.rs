@@ -7,6 +7,8 @@ use std::time::Duration;
 
 use controls::{MaskingConfig, NamedText, Server, Snapshot, SnapshotError, SnapshotSource};
 use identity::Verifier;
+use identity::tls::listener_mistakes;
+use recorder::LedgerAddress;
 use url::Url;
 
 use super::{GatewayConfig, RouteAuth};
@@ -15,8 +17,9 @@ use crate::route::Route;
 
 /// What the gateway runs on.
 pub(crate) struct Settings {
+    pub(crate) ledger: LedgerAddress,
     pub(crate) log: tlog::VerifyingKey,
-    pub(crate) key: tlog::SigningKey,
+    pub(crate) key: Arc<dyn tlog::Signer>,
     pub(crate) verifier: Verifier,
     pub(crate) snapshot: Snapshot,
     pub(crate) hosts: Hosts,
@@ -37,9 +40,10 @@ impl GatewayConfig {
 pub(crate) fn check(config: &GatewayConfig) -> Result<Settings, Vec<String>> {
     let mut problems = Vec::new();
     let public = public_url(&config.public_url, &mut problems);
-    if let Err(error) = Url::parse(&config.ledger) {
-        problems.push(format!("ledger `{}` is not a URL: {error}", config.ledger));
-    }
+    problems.extend(listener_mistakes(config.listen, config.tls.as_ref(), config.plaintext));
+    let ledger =
+        LedgerAddress::new(&config.ledger, config.ledger_tls.as_ref(), config.ledger_plaintext)
+            .map_err(|found| problems.extend(found.iter().map(|what| format!("ledger: {what}"))));
     let log = tlog::VerifyingKey::parse(config.log_vkey.trim())
         .map_err(|error| problems.push(format!("log_vkey: {error}")));
     let key = signing_key(&config.recorder_key_file).map_err(|error| problems.push(error));
@@ -52,9 +56,11 @@ pub(crate) fn check(config: &GatewayConfig) -> Result<Settings, Vec<String>> {
     let routes = routes(config, public.as_ref(), &mut problems);
     let snapshot = snapshot(config, &mut problems);
     limits(config, &mut problems);
-    match (log, key, verifier, snapshot, hosts) {
-        (Ok(log), Ok(key), Ok(verifier), Some(snapshot), Ok(hosts)) if problems.is_empty() => {
-            Ok(Settings { log, key, verifier, snapshot, hosts, routes })
+    match (ledger, log, key, verifier, snapshot, hosts) {
+        (Ok(ledger), Ok(log), Ok(key), Ok(verifier), Some(snapshot), Ok(hosts))
+            if problems.is_empty() =>
+        {
+            Ok(Settings { ledger, log, key, verifier, snapshot, hosts, routes })
         }
         _ => Err(problems),
     }
@@ -78,11 +84,9 @@ fn public_url(text: &str, problems: &mut Vec<String>) -> Option<Url> {
     url
 }
 
-fn signing_key(file: &Path) -> Result<tlog::SigningKey, String> {
-    let text = identity::read_secret_file(file)
-        .map_err(|what| format!("recorder_key_file: {what}; `exhibit keygen` makes one"))?;
-    tlog::SigningKey::parse(&text)
-        .map_err(|error| format!("recorder_key_file {}: {error}", file.display()))
+fn signing_key(file: &Path) -> Result<Arc<dyn tlog::Signer>, String> {
+    let key = keys::read(file).map_err(|error| format!("recorder_key_file: {error}"))?;
+    Ok(key.into_signer())
 }
 
 fn routes(

@@ -36,8 +36,8 @@ pub(super) struct Reader {
 
 /// Where the caller is. Its user agent would be foreign text that nobody has masked.
 #[derive(Clone, Serialize)]
-struct Client {
-    address: Option<IpAddr>,
+pub(super) struct Client {
+    pub(super) address: Option<IpAddr>,
 }
 
 /// What is read.
@@ -54,6 +54,11 @@ impl Reader {
     /// When its token ends, Unix seconds.
     pub(super) fn expires_at(&self) -> u64 {
         self.principal.expires_at
+    }
+
+    /// Who it is, for bounds.
+    pub(super) fn name(&self) -> String {
+        format!("{} {}", self.principal.issuer, self.principal.subject)
     }
 
     /// Whether it only follows: with another role beside it, it reads for itself.
@@ -99,6 +104,11 @@ impl Doors {
         if reader.is_node() {
             return Ok(());
         }
+        if let Some(reason) = &self.read_only {
+            return Err(status::read_only(&format!(
+                "{reason}; the access could not be recorded either, so only followers may read entries"
+            )));
+        }
         let kind = accessed(reading, result, Some(reader.role), self.published_size());
         self.write_down(kind, Some(&reader.principal), &reader.client).await
     }
@@ -120,7 +130,12 @@ impl Doors {
         Ok(())
     }
 
-    async fn unknown(&self, error: &AuthError, client: &Client) -> Result<Status, Status> {
+    /// What a caller is told whom nobody knows; recorded, or counted.
+    pub(super) async fn unknown(
+        &self,
+        error: &AuthError,
+        client: &Client,
+    ) -> Result<Status, Status> {
         let reason = proto::names::authentication_failure(error.code());
         let http_status = error.http_status();
         let lately = &self.knocks.lately;
@@ -132,12 +147,35 @@ impl Doors {
         Ok(status::status(code, error.code(), error.to_string()))
     }
 
+    /// Records what somebody did, with what was asked for.
+    pub(super) async fn write_down_asked(
+        &self,
+        kind: Kind,
+        principal: &Principal,
+        client: &Client,
+        (slot, asked): (Slot, &impl Serialize),
+    ) -> Result<(), Status> {
+        if self.read_only.is_some() {
+            return Ok(());
+        }
+        let contents = vec![
+            (Slot::Principal, json(principal)?),
+            (Slot::Client, json(client)?),
+            (slot, json(asked)?),
+        ];
+        self.own.record(kind, contents).await.map_err(status::stopped)
+    }
+
     async fn write_down(
         &self,
         kind: Kind,
         principal: Option<&Principal>,
         client: &Client,
     ) -> Result<(), Status> {
+        if self.read_only.is_some() {
+            // Who is turned away gets nothing, and nowhere can it be written down.
+            return Ok(());
+        }
         let mut contents: Vec<Content> = Vec::new();
         if let Some(principal) = principal {
             contents.push((Slot::Principal, json(principal)?));

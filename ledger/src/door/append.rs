@@ -2,26 +2,26 @@
 
 mod handshake;
 mod proof;
+mod queue;
 
 use std::pin::{Pin, pin};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
+use proto::kind::Kind;
 use proto::v1::append_request::Frame as Request;
 use proto::v1::append_response::Frame as Response;
-use proto::v1::{
-    Acknowledged, Acknowledgement, AppendRequest, AppendResponse, Events, Opened, RecorderConflict,
-};
-use tokio::sync::{Semaphore, mpsc, oneshot};
+use proto::v1::{Acknowledgement, AppendRequest, AppendResponse, Events, Opened, RecorderConflict};
+use tokio::sync::{Semaphore, mpsc};
 use tokio_stream::{Stream, StreamExt, wrappers::ReceiverStream};
 use tonic::{Code, Status};
 
+use self::queue::{Pending, Queue, acknowledge, submit, too_fast};
 use super::strangers::{self, Stranger};
 use super::{Doors, Reply, status};
 use crate::intake::{Intake, Judged};
 use crate::own;
-use crate::registry::Lease;
-use crate::sequencer::{Arrival, Committed, Stopped};
+use crate::sequencer::Stopped;
 
 /// Proofs one stream may wait for at once.
 const MAX_WATCHES: usize = 4;
@@ -33,7 +33,7 @@ const MAX_ANSWERS: usize = 64;
 type Answers = mpsc::Sender<Result<AppendResponse, Status>>;
 
 /// Serves a stream on its own task; it ends after every event it accepted is durable.
-pub(super) fn open(
+pub(crate) fn open(
     doors: Doors,
     caller: Stranger,
     frames: impl Stream<Item = Result<AppendRequest, Status>> + Send + 'static,
@@ -63,6 +63,8 @@ where
     // Before it is told that it may send events.
     caller.known();
     let lease = doors.registry.lease(key.name(), epoch).map_err(|e| status::refused(&e))?;
+    let allowance = doors.registry.allowance(key.name()).map_err(|e| status::refused(&e))?;
+    let duty = doors.registry.duty(key.name());
     let chain = lease.chain().cloned();
     let mut intake = Intake::new(
         doors.log.name().into(),
@@ -70,7 +72,9 @@ where
         epoch,
         chain.as_ref().map(|chain| chain.head),
         chain.as_ref().and_then(|chain| chain.active_snapshot),
-    );
+        Arc::clone(&doors.store),
+    )
+    .with_duty(duty);
     let opened = Opened {
         head: lease.chain().map(own::report),
         previous: lease.previous().map(own::report),
@@ -79,8 +83,9 @@ where
 
     let (pending, waiting) = mpsc::channel(MAX_PENDING);
     let acknowledging = tokio::spawn(acknowledge(waiting, answers.clone(), lease));
-    let read = read(&doors, &mut frames, answers, &mut intake, &pending).await;
-    drop(pending);
+    let queue = Queue { doors: &doors, allowance: &allowance, pending };
+    let read = read(&queue, &mut frames, answers, &mut intake).await;
+    drop(queue);
     // Whatever was accepted becomes durable and known before another stream may open.
     let mut lease = acknowledging.await.map_err(|_| status::stopped(Stopped))?;
     match read {
@@ -94,6 +99,15 @@ where
             let suspended = lease.suspend();
             doors.own.record_conflict(*conflict, suspended).await.map_err(status::stopped)?;
             Err(status::status(Code::FailedPrecondition, "recorder_fork", message))
+        }
+        Err(End::Forbidden(conflict, kind)) => {
+            let message = format!(
+                "recorder {:?} may not record a {kind}: its duty is {duty} (`duties` in the ledger's configuration)",
+                conflict.recorder_id
+            );
+            let kind = Kind::RecorderConflict(*conflict);
+            doors.own.record(kind, Vec::new()).await.map_err(status::stopped)?;
+            Err(status::status(Code::PermissionDenied, "event_kind", message))
         }
     }
 }
@@ -114,6 +128,8 @@ async fn within<T>(
 enum End {
     Refused(Status),
     Fork(Box<RecorderConflict>),
+    /// An event of the kind that has this name.
+    Forbidden(Box<RecorderConflict>, &'static str),
 }
 
 impl From<Status> for End {
@@ -122,23 +138,11 @@ impl From<Status> for End {
     }
 }
 
-/// Acknowledgements to come: each is sent after those before it, so after all that was accepted before is durable.
-enum Pending {
-    Stored(Acknowledgement),
-    Submitted(Submitted),
-}
-
-struct Submitted {
-    events: Vec<(proto::ChainHead, Option<[u8; 32]>)>,
-    committed: oneshot::Receiver<Vec<Committed>>,
-}
-
 async fn read<S>(
-    doors: &Doors,
+    queue: &Queue<'_>,
     frames: &mut Pin<&mut S>,
     answers: &Answers,
     intake: &mut Intake,
-    pending: &mpsc::Sender<Pending>,
 ) -> Result<(), End>
 where
     S: Stream<Item = Result<AppendRequest, Status>>,
@@ -146,12 +150,12 @@ where
     let watches = Arc::new(Semaphore::new(MAX_WATCHES));
     while let Some(frame) = next(frames).await? {
         match frame {
-            Request::Events(events) => accept(doors, intake, pending, events).await?,
+            Request::Events(events) => accept(queue, intake, events).await?,
             Request::Watch(watch) => {
                 let permit = Arc::clone(&watches).try_acquire_owned().map_err(|_| {
                     status::status(Code::ResourceExhausted, "watches", "too many proofs at once")
                 })?;
-                let (doors, answers) = (doors.clone(), answers.clone());
+                let (doors, answers) = (queue.doors.clone(), answers.clone());
                 tokio::spawn(async move {
                     let _permit = permit;
                     let answer = proof::prove(&doors, &watch)
@@ -169,24 +173,36 @@ where
 }
 
 /// Judges the events of a frame and submits the good ones up to the first bad one.
-async fn accept(
-    doors: &Doors,
-    intake: &mut Intake,
-    pending: &mpsc::Sender<Pending>,
-    events: Events,
-) -> Result<(), End> {
+async fn accept(queue: &Queue<'_>, intake: &mut Intake, events: Events) -> Result<(), End> {
+    let Queue { doors, allowance, pending } = queue;
     // Another stream of this recorder may have forked its chain meanwhile.
     doors.registry.check_not_suspended(intake.recorder_id()).map_err(|e| status::refused(&e))?;
     let mut arrivals = Vec::with_capacity(events.events.len());
     let mut end = None;
     for event in events.events {
+        // A large frame is some milliseconds of work: others may run in between.
+        tokio::task::consume_budget().await;
+        if let Err(pause) = allowance.count(Instant::now()) {
+            end = Some(End::Refused(too_fast(intake.recorder_id(), pause)));
+            break;
+        }
         match intake.judge(event) {
-            Ok(Judged::Next(arrival)) => arrivals.push(*arrival),
+            Ok(Judged::Next(accepted)) => match intake.seal(*accepted) {
+                Ok(arrival) => arrivals.push(arrival),
+                Err(error) => {
+                    end = Some(End::Refused(status::store(&error)));
+                    break;
+                }
+            },
             Ok(Judged::Resent { sequence }) => {
                 // Perhaps it is the last of `arrivals`: answered after them, it is answered when it is durable.
-                submit(doors, pending, std::mem::take(&mut arrivals)).await?;
+                submit(queue, std::mem::take(&mut arrivals)).await?;
                 let stored = Acknowledgement { sequence, ..Acknowledgement::default() };
                 pending.send(Pending::Stored(stored)).await.unwrap_or_default();
+            }
+            Ok(Judged::Forbidden(conflict, kind)) => {
+                end = Some(End::Forbidden(Box::new(conflict), kind));
+                break;
             }
             Ok(Judged::Fork(conflict)) => {
                 end = Some(End::Fork(Box::new(conflict)));
@@ -198,59 +214,8 @@ async fn accept(
             }
         }
     }
-    submit(doors, pending, arrivals).await?;
+    submit(queue, arrivals).await?;
     end.map_or(Ok(()), Err)
-}
-
-async fn submit(
-    doors: &Doors,
-    pending: &mpsc::Sender<Pending>,
-    arrivals: Vec<Arrival>,
-) -> Result<(), Status> {
-    if arrivals.is_empty() {
-        return Ok(());
-    }
-    let events = arrivals.iter().map(|arrival| (arrival.head, arrival.active_snapshot)).collect();
-    let committed = doors.sequencer.submit(arrivals, None).await.map_err(status::stopped)?;
-    // A receiver that is gone has failed, and reports so when it is awaited.
-    pending.send(Pending::Submitted(Submitted { events, committed })).await.unwrap_or_default();
-    Ok(())
-}
-
-/// Tells the recorder what became durable, and keeps the lease in step; returns it when nothing is pending.
-async fn acknowledge(
-    mut waiting: mpsc::Receiver<Pending>,
-    answers: Answers,
-    mut lease: Lease,
-) -> Lease {
-    while let Some(pending) = waiting.recv().await {
-        let events = match pending {
-            Pending::Stored(event) => vec![event],
-            Pending::Submitted(Submitted { events, committed }) => {
-                let Ok(places) = committed.await else {
-                    answers.send(Err(status::stopped(Stopped))).await.unwrap_or_default();
-                    return lease;
-                };
-                if let (Some((head, snapshot)), Some(place)) = (events.last(), places.last()) {
-                    lease.advance(*head, place.leaf_index, *snapshot);
-                }
-                events.iter().zip(&places).map(|((head, _), place)| told(head, place)).collect()
-            }
-        };
-        let acknowledged = Response::Acknowledged(Acknowledged { events });
-        // A recorder that went away is told its head when it comes back.
-        send(&answers, acknowledged).await.unwrap_or_default();
-    }
-    lease
-}
-
-fn told(head: &proto::ChainHead, place: &Committed) -> Acknowledgement {
-    Acknowledgement {
-        sequence: head.sequence,
-        leaf_index: place.leaf_index.0,
-        recorded_at_ns: place.recorded_at_ns,
-        leaf_hash: place.leaf_hash.0.to_vec().into(),
-    }
 }
 
 /// The next frame; `None` at the end of the stream, also when the connection broke.

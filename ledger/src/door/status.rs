@@ -1,5 +1,7 @@
 //! Refusals as gRPC statuses: the code that programs read stands in the metadata `exhibit-code`.
 
+use std::time::Duration;
+
 use tonic::metadata::MetadataValue;
 use tonic::{Code, Status};
 
@@ -8,10 +10,22 @@ use crate::registry::Refused;
 use crate::sequencer::Stopped;
 use crate::store::StoreError;
 
+/// When a stream of the same recorder may have ended.
+const STREAM_PAUSE: Duration = Duration::from_secs(2);
+
 /// A status with its stable code.
 pub(super) fn status(kind: Code, code: &'static str, message: impl Into<String>) -> Status {
     let mut status = Status::new(kind, message);
     status.metadata_mut().insert("exhibit-code", MetadataValue::from_static(code));
+    status
+}
+
+/// There is more than the ledger takes now: the same may pass after `pause`, which gRPC's clients, ours among them, read
+/// in `grpc-retry-pushback-ms`.
+pub(super) fn later(code: &'static str, message: impl Into<String>, pause: Duration) -> Status {
+    let mut status = status(Code::ResourceExhausted, code, message);
+    let pause_ms = u64::try_from(pause.as_millis()).unwrap_or(u64::MAX).max(1);
+    status.metadata_mut().insert("grpc-retry-pushback-ms", pause_ms.into());
     status
 }
 
@@ -20,6 +34,9 @@ pub(super) fn refused(refused: &Refused) -> Status {
         Refused::Unknown(_) => Code::Unauthenticated,
         Refused::AlreadyOpen(_) => Code::AlreadyExists,
         Refused::Suspended(_) => Code::PermissionDenied,
+        Refused::TooManyStreams { .. } => {
+            return later(refused.code(), refused.to_string(), STREAM_PAUSE);
+        }
     };
     status(kind, refused.code(), refused.to_string())
 }
@@ -30,6 +47,11 @@ pub(super) fn refusal(refusal: &Refusal) -> Status {
 
 pub(super) fn stopped(stopped: Stopped) -> Status {
     status(Code::Unavailable, "ledger_stopped", stopped.to_string())
+}
+
+/// Of a ledger that only shows a copy.
+pub(super) fn read_only(reason: &str) -> Status {
+    status(Code::FailedPrecondition, "read_only", reason)
 }
 
 pub(super) fn store(error: &StoreError) -> Status {

@@ -33,7 +33,7 @@ pub(super) fn bound(router: Router) -> Router {
 /// A caller that is not known yet; [`known`](Stranger::known) lifts its bounds. It stands in the extensions of its
 /// request. Clones are the same caller; the default is one that is known.
 #[derive(Debug, Clone, Default)]
-pub(super) struct Stranger {
+pub(crate) struct Stranger {
     /// Its place among the strangers, until it is known or gone.
     place: Arc<Mutex<Option<OwnedSemaphorePermit>>>,
 }

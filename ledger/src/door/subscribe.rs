@@ -16,11 +16,14 @@ use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Code, Request, Status};
 
 use super::access::Reading;
+use super::subscriptions::Full;
 use super::{Doors, Reply, status};
 use crate::clock::unix_now_ns;
 use crate::sequencer::Stopped;
 use crate::store::StoreError;
 
+/// When a place for another stream may be free.
+const FULL_PAUSE: Duration = Duration::from_secs(5);
 /// Messages that may wait for a slow follower.
 const MAX_BUFFERED: usize = 4;
 /// Entries in one message, about how many bytes of them, and of their disclosures.
@@ -43,6 +46,13 @@ pub(super) async fn open(
         let message = format!("index {from} lies beyond the published tree of {size} entries");
         return Err(status::status(Code::OutOfRange, "index_beyond_tree", message));
     }
+    let place = match doors.subscriptions.take(reader.name()) {
+        Ok(place) => place,
+        Err(full) => {
+            doors.record(&reader, reading, Outcome::Refused).await?;
+            return Err(too_many(&full));
+        }
+    };
     doors.record(&reader, reading, Outcome::Allowed).await?;
     let (sender, receiver) = mpsc::channel(MAX_BUFFERED);
     tokio::spawn(async move {
@@ -50,8 +60,23 @@ pub(super) async fn open(
         if let Err(status) = until(remaining(reader.expires_at()), streaming).await {
             sender.send(Err(status)).await.unwrap_or_default();
         }
+        drop(place);
     });
     Ok(Box::pin(ReceiverStream::new(receiver)))
+}
+
+fn too_many(full: &Full) -> Status {
+    let (code, message) = match full {
+        Full::InAll => (
+            "too_many_subscriptions",
+            "as many streams of entries are open as may be (limits.subscriptions); try again later",
+        ),
+        Full::OfReader => (
+            "too_many_subscriptions_of_reader",
+            "you have a quarter of all streams of entries open that may be (limits.subscriptions); close one first",
+        ),
+    };
+    status::later(code, message, FULL_PAUSE)
 }
 
 /// The stream ends with the token that opened it.

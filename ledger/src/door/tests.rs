@@ -1,11 +1,15 @@
 //! The doors of a ledger that runs in this process, without a network in between.
 
 mod append;
+mod bounds;
+mod duties;
 mod folder;
 mod issuer;
 mod knocking;
+mod orders;
 mod reading;
 mod sealing;
+mod signing;
 mod strangers;
 
 use std::fs;
@@ -23,6 +27,7 @@ use tempfile::TempDir;
 use tlog::{LeafIndex, SigningKey};
 
 use super::{Doors, tiles};
+use crate::store::RocksStore;
 use crate::{Ledger, LedgerConfig, Options};
 
 const ORIGIN: &str = "log.example";
@@ -31,6 +36,7 @@ const URL: &str = "http://127.0.0.1:7601";
 /// A ledger in a folder of its own.
 struct House {
     dir: TempDir,
+    config: LedgerConfig,
     ledger: Ledger,
 }
 
@@ -45,8 +51,22 @@ impl House {
         let dir = tempfile::tempdir().unwrap();
         let mut config = config(dir.path(), roles);
         change(&mut config);
-        let ledger = Ledger::start(config, Options::default()).await.unwrap();
-        Self { dir, ledger }
+        let ledger = Ledger::start(config.clone(), Options::default()).await.unwrap();
+        Self { dir, config, ledger }
+    }
+
+    /// The same folder, after a stop.
+    async fn restart(self) -> Self {
+        let (dir, config) = (self.dir, self.config);
+        self.ledger.stop().await;
+        let deadline = Instant::now() + Duration::from_secs(20);
+        loop {
+            match Ledger::start(config.clone(), Options::default()).await {
+                Ok(ledger) => return Self { dir, config, ledger },
+                Err(error) => assert!(Instant::now() < deadline, "{error}"),
+            }
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
     }
 
     fn doors(&self) -> Doors {
@@ -69,14 +89,32 @@ fn config(dir: &Path, roles: &[&str]) -> LedgerConfig {
         public_url: URL.into(),
         data_dir: dir.join("ledger"),
         checkpoint_file: None,
+        witness: None,
+        backup: None,
+        retention: Default::default(),
         log_key_file: write_key(dir, "log.key", &key(ORIGIN, 1)),
+        next_log_key_file: None,
         recorder_key_file: write_key(dir, "ledger.key", &key("ledger", 2)),
         recorders: vec![recorder().verifying_key().to_string()],
+        duties: Default::default(),
+        limits: Default::default(),
+        tls: None,
+        plaintext: false,
         identity: IdentityConfig {
             machines: roles.iter().map(|role| machine_config(role)).collect(),
             ..IdentityConfig::default()
         },
     }
+}
+
+/// Stops it and checks its folder.
+async fn fsck_of(house: House) -> crate::FsckReport {
+    let House { dir, ledger, .. } = house;
+    ledger.stop().await;
+    let folder = dir.path().join("ledger");
+    eventually("the store is closed", || RocksStore::open(&folder.join("store")).is_ok()).await;
+    let log = key(ORIGIN, 1).verifying_key();
+    crate::fsck(&folder, None, &log, &[], &mut |_, _| {}).unwrap()
 }
 
 fn leaves(doors: &Doors) -> Vec<(Leaf, Vec<Opening>)> {
@@ -169,7 +207,7 @@ async fn nothing_is_recorded_after_the_stop() {
     let late = Kind::RecorderStopped(proto::v1::RecorderStopped { drained: false });
     assert!(own.record(late, Vec::new()).await.is_err());
     // The task that seals ends without an error.
-    let running = house.doors().own.run("vkey".into());
+    let running = house.doors().own.run();
     assert!(tokio::time::timeout(Duration::from_secs(5), running).await.unwrap().is_ok());
     assert_eq!(house.kinds().len(), before);
     assert!(house.ledger.readiness().is_ok());

@@ -1,5 +1,5 @@
-//! The log over HTTP, as C2SP tlog-tiles lays it out: checkpoint and hash tiles for everybody, entries for
-//! readers.
+//! The log over HTTP, as C2SP tlog-tiles lays it out: checkpoint, signed root and hash tiles for
+//! everybody, entries for readers.
 
 use axum::Router;
 use axum::extract::{Path, State};
@@ -12,6 +12,7 @@ use tonic::{Code, Status};
 
 use super::Doors;
 use super::access::Reading;
+use super::signed_root::signed_root;
 
 /// Full tiles never change.
 const IMMUTABLE: &str = "public, max-age=31536000, immutable";
@@ -19,6 +20,7 @@ const IMMUTABLE: &str = "public, max-age=31536000, immutable";
 pub(super) fn router(doors: Doors) -> Router {
     Router::new()
         .route("/checkpoint", get(checkpoint))
+        .route("/checkpoint.cose", get(signed_root))
         .route("/tile/{*path}", get(tile))
         .route("/healthz", get(|| async { "ok\n" }))
         .route("/readyz", get(readyz))
@@ -99,7 +101,10 @@ async fn admit(
 
 pub(super) async fn readyz(State(doors): State<Doors>) -> Response {
     match doors.health.readiness() {
-        Ok(()) => "ready\n".into_response(),
+        Ok(()) => match &doors.read_only {
+            Some(reason) => format!("read-only: {reason}\n").into_response(),
+            None => "ready\n".into_response(),
+        },
         Err(reason) => problem(StatusCode::SERVICE_UNAVAILABLE, &reason),
     }
 }

@@ -7,18 +7,13 @@ use proto::{encode_entry, ids::Id};
 use tlog::{LeafIndex, TreeSize, leaf_hash};
 use tokio::sync::{mpsc, watch};
 
-use super::{Arrival, Committed, Fatal, Submission};
+use super::{Arrival, Committed, Fatal, HoldChange, Submission};
 use crate::clock::Clock;
-use crate::store::{Batch, SealedDisclosure, Store, StoreError, StoredChain, TreeHead};
+use crate::store::{Batch, Changes, SealedDisclosure, Store, StoreError, StoredChain, TreeHead};
 use crate::tree::{Tree, TreeReader};
-use crate::vault::{self, KeyId};
 
-/// Most events in one commit.
-const MAX_BATCH_EVENTS: usize = 4_096;
 /// A commit is closed once it holds this many bytes.
 const MAX_BATCH_BYTES: usize = 8 << 20;
-/// Disclosure keys kept at hand, by exchange.
-const MAX_CACHED_KEYS: usize = 8_192;
 
 /// What the thread holds.
 pub(super) struct Worker {
@@ -26,9 +21,9 @@ pub(super) struct Worker {
     tree: Tree,
     clock: Clock,
     head: TreeHead,
-    keys: HashMap<KeyId, [u8; 32]>,
     reader: TreeReader,
     head_tx: watch::Sender<TreeHead>,
+    max_batch_events: usize,
 }
 
 impl Worker {
@@ -39,52 +34,56 @@ impl Worker {
         head: TreeHead,
         reader: TreeReader,
         head_tx: watch::Sender<TreeHead>,
+        max_batch_events: usize,
     ) -> Self {
-        Self { store, tree, clock, head, keys: HashMap::new(), reader, head_tx }
+        Self { store, tree, clock, head, reader, head_tx, max_batch_events }
     }
 
     /// Commits what comes until nobody is left who could submit.
     pub(super) fn run(mut self, mut waiting: mpsc::Receiver<Submission>) -> Result<(), Fatal> {
         while let Some(first) = waiting.blocking_recv() {
-            let submissions = collect(first, &mut waiting);
+            let submissions = collect(first, &mut waiting, self.max_batch_events);
             self.commit(submissions)?;
         }
         Ok(())
     }
 
-    fn commit(&mut self, submissions: Vec<Submission>) -> Result<(), Fatal> {
+    fn commit(&mut self, mut submissions: Vec<Submission>) -> Result<(), Fatal> {
         let fatal = |error: StoreError| Fatal::Store(Arc::new(error));
+        let events = submissions.iter().map(|submission| submission.arrivals.len()).sum();
         let mut batch = Batch {
-            entries: Vec::new(),
-            disclosures: Vec::new(),
+            entries: Vec::with_capacity(events),
+            disclosures: Vec::with_capacity(events),
             keys: Vec::new(),
             tiles: Vec::new(),
             chains: Vec::new(),
             head: self.head,
+            changes: Changes::default(),
         };
         let mut chains: HashMap<(Id, Arc<str>), StoredChain> = HashMap::new();
         let mut places = Vec::with_capacity(submissions.len());
         let mut recorded_at_ns = self.clock.batch_time().map_err(Fatal::Clock)?;
-        for submission in &submissions {
+        for submission in &mut submissions {
             let mut committed = Vec::with_capacity(submission.arrivals.len());
-            for arrival in &submission.arrivals {
-                let place = self.place(arrival, recorded_at_ns, &mut batch).map_err(fatal)?;
+            for arrival in &mut submission.arrivals {
+                committed.push(self.place(arrival, recorded_at_ns, &mut batch));
                 recorded_at_ns += 1;
-                let chain = StoredChain {
-                    recorder_id: arrival.recorder_id.to_string(),
-                    epoch: arrival.epoch,
-                    head: arrival.head,
-                    leaf_index: place.leaf_index,
-                    active_snapshot: arrival.active_snapshot,
-                    suspended: false,
-                };
-                chains.insert((arrival.epoch, Arc::clone(&arrival.recorder_id)), chain);
-                committed.push(place);
+            }
+            if let (Some(arrival), Some(place)) = (submission.arrivals.last(), committed.last()) {
+                let key = (arrival.epoch, Arc::clone(&arrival.recorder_id));
+                chains.insert(key, chain_at(arrival, place.leaf_index));
+            }
+            let rider = std::mem::take(&mut submission.rider);
+            if let Some(chain) = rider.suspend {
+                chains.insert((chain.epoch, chain.recorder_id.as_str().into()), chain);
+            }
+            batch.changes.erased.extend(rider.erased);
+            batch.changes.destroyed.extend(rider.destroyed);
+            if let (Some((id, change)), Some(place)) = (rider.hold, committed.last()) {
+                let placed = (change == HoldChange::Placed).then_some(place.leaf_index);
+                batch.changes.holds.push((id, placed));
             }
             places.push(committed);
-            if let Some(chain) = &submission.suspend {
-                chains.insert((chain.epoch, chain.recorder_id.as_str().into()), chain.clone());
-            }
         }
         batch.chains = chains.into_values().collect();
         batch.head.root = self.tree.root();
@@ -105,13 +104,13 @@ impl Worker {
         Ok(())
     }
 
-    /// Gives one event its index, leaf and sealed disclosures within `batch`.
+    /// Gives one event its index and leaf within `batch`, and puts its disclosures there.
     fn place(
         &mut self,
-        arrival: &Arrival,
+        arrival: &mut Arrival,
         recorded_at_ns: u64,
         batch: &mut Batch,
-    ) -> Result<Committed, StoreError> {
+    ) -> Committed {
         let leaf_index = LeafIndex(batch.head.size.0);
         let entry = encode_entry(recorded_at_ns, &arrival.event_bytes);
         let leaf_hash = leaf_hash(&entry);
@@ -119,47 +118,40 @@ impl Worker {
         batch.entries.push(entry);
         batch.head.size = TreeSize(leaf_index.0 + 1);
         batch.head.recorded_at_ns = recorded_at_ns;
-        if !arrival.openings.is_empty() {
-            let id = vault::key_id(&arrival.event);
-            let key = self.disclosure_key(id, batch)?;
-            for opening in &arrival.openings {
-                let sealed = vault::seal(&id, &key, arrival.head.sequence, opening)?;
-                batch.disclosures.push(SealedDisclosure { leaf_index, slot: opening.slot, sealed });
-            }
+        for (slot, sealed) in std::mem::take(&mut arrival.sealed.disclosures) {
+            batch.disclosures.push(SealedDisclosure { leaf_index, slot, sealed });
         }
-        Ok(Committed { leaf_index, recorded_at_ns, leaf_hash })
+        // The arrival keeps its hold on the key until the commit is done: see `Sealer`.
+        batch.keys.extend(arrival.sealed.new_key.iter().map(|key| (key.id, key.secret)));
+        Committed { leaf_index, recorded_at_ns, leaf_hash }
     }
+}
 
-    fn disclosure_key(&mut self, id: KeyId, batch: &mut Batch) -> Result<[u8; 32], StoreError> {
-        if let Some(key) = self.keys.get(&id) {
-            return Ok(*key);
-        }
-        let key = match self.store.disclosure_key(&id)? {
-            Some(key) => key,
-            None => {
-                let key = vault::fresh_key()?;
-                batch.keys.push((id, key));
-                key
-            }
-        };
-        if self.keys.len() >= MAX_CACHED_KEYS {
-            // Keys of this batch are not in the store yet, so they stay.
-            self.keys = batch.keys.iter().copied().collect();
-        }
-        self.keys.insert(id, key);
-        Ok(key)
+/// The chain of a stored event.
+fn chain_at(arrival: &Arrival, leaf_index: LeafIndex) -> StoredChain {
+    StoredChain {
+        recorder_id: arrival.recorder_id.to_string(),
+        epoch: arrival.epoch,
+        head: arrival.head,
+        leaf_index,
+        active_snapshot: arrival.active_snapshot,
+        suspended: false,
     }
 }
 
 /// Everything that waits, up to the bounds of one commit.
-fn collect(first: Submission, waiting: &mut mpsc::Receiver<Submission>) -> Vec<Submission> {
+fn collect(
+    first: Submission,
+    waiting: &mut mpsc::Receiver<Submission>,
+    max_events: usize,
+) -> Vec<Submission> {
     let measure = |submission: &Submission| {
         let bytes: usize = submission.arrivals.iter().map(Arrival::size_bytes).sum();
         (submission.arrivals.len(), bytes)
     };
     let (mut events, mut bytes) = measure(&first);
     let mut submissions = vec![first];
-    while events < MAX_BATCH_EVENTS && bytes < MAX_BATCH_BYTES {
+    while events < max_events && bytes < MAX_BATCH_BYTES {
         let Ok(next) = waiting.try_recv() else { break };
         let (more_events, more_bytes) = measure(&next);
         events += more_events;

@@ -71,6 +71,11 @@ impl Chain {
         Ok(Self { log, tree, last_recorded_at_ns, verified: Some(verified) })
     }
 
+    /// The log has another key of its name from here on: checkpoints to come must be signed by it, and continue this.
+    pub fn under(self, log: VerifyingKey) -> Self {
+        Self { log, ..self }
+    }
+
     /// Leaves read so far: the index of the next one.
     pub fn size(&self) -> u64 {
         self.tree.end()

@@ -53,7 +53,7 @@ pub enum OpenError {
     #[error(transparent)]
     Rows(#[from] RowError),
     /// The folder is a copy of another log.
-    #[error("{dir} is a copy of the log with the key {found}, not {wanted}: use another data_dir", dir = dir.display())]
+    #[error("{dir} is a copy of the log with the key {found}, which is another log than that of {wanted}: use another data_dir", dir = dir.display())]
     OtherLog {
         /// The folder.
         dir: PathBuf,
@@ -77,8 +77,10 @@ impl LocalCopy {
         let segments = dir.join("segments");
         fs::create_dir_all(&segments).map_err(RowError::io(&segments))?;
         let state = State::load(dir)?;
-        if let Some(state) = &state
-            && state.log_vkey != log.to_string()
+        // The key may have changed since, under the same name: see `resume`.
+        let kept_key = state.as_ref().map(|state| VerifyingKey::parse(&state.log_vkey));
+        if let (Some(state), Some(kept_key)) = (&state, &kept_key)
+            && kept_key.as_ref().map(VerifyingKey::name) != Ok(log.name())
         {
             return Err(OpenError::OtherLog {
                 dir: dir.to_owned(),
@@ -88,9 +90,9 @@ impl LocalCopy {
         }
         let sealed = state.as_ref().map_or(0, State::sealed);
         let nodes = NodeWriter::open(&dir.join("nodes"), sealed)?;
-        let chain = match &state {
-            None => Chain::new(log.clone()),
-            Some(state) => resume(dir, &log, state, &nodes)?,
+        let chain = match (&state, kept_key) {
+            (Some(state), Some(Ok(kept_key))) => resume(dir, &kept_key, &log, state, &nodes)?,
+            _ => Chain::new(log.clone()),
         };
         let records = state.map(|state| state.segments).unwrap_or_default();
         let bounds = (limits.segment_rows, limits.segment_bytes());
@@ -195,8 +197,11 @@ impl LocalCopy {
     }
 }
 
+/// The chain as the folder has it, whose checkpoint was signed by the key that the folder names. What the log shows from
+/// here on must be signed by the configured one and contain all that was read before, so it is the same log.
 fn resume(
     dir: &Path,
+    kept_key: &VerifyingKey,
     log: &VerifyingKey,
     state: &State,
     nodes: &NodeWriter,
@@ -209,7 +214,8 @@ fn resume(
         return Err(damaged("the nodes on disk are not those of the tree in state.json".into()));
     }
     let (last, note) = (state.last_recorded_at_ns(), state.checkpoint.clone());
-    Chain::resume(log.clone(), tree, last, note).map_err(|kind| damaged(kind.to_string()))
+    let chain = Chain::resume(kept_key.clone(), tree, last, note);
+    Ok(chain.map_err(|kind| damaged(kind.to_string()))?.under(log.clone()))
 }
 
 /// Removes what a crash left beyond the state.

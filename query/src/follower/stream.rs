@@ -7,10 +7,10 @@ use std::time::{Duration, Instant};
 use identity::MachineKey;
 use proto::v1::ledger_client::LedgerClient;
 use proto::v1::{SubscribeRequest, SubscribeResponse};
+use recorder::{LedgerAddress, root_cause};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
-use tonic::transport::Endpoint;
 
 use super::copy::{CopyError, LocalCopy};
 use super::view::View;
@@ -24,7 +24,7 @@ const MAX_MESSAGE_BYTES: usize = 4 * proto::MAX_MESSAGE_BYTES;
 
 /// Where the log is read.
 pub(crate) struct Source {
-    pub(crate) ledger: Endpoint,
+    pub(crate) ledger: LedgerAddress,
     pub(crate) audience: String,
     pub(crate) key: MachineKey,
 }
@@ -231,8 +231,9 @@ impl Follower {
         &self,
         from_index: u64,
     ) -> Result<tonic::Streaming<SubscribeResponse>, Refused> {
-        let channel = self.source.ledger.connect().await;
-        let channel = channel.map_err(|error| Refused::Failed(causes(&error)))?;
+        let ledger = self.source.ledger.endpoint().map_err(Refused::Failed)?;
+        let channel = ledger.connect().await;
+        let channel = channel.map_err(|error| Refused::Failed(root_cause(&error)))?;
         let token = self.source.key.token(&self.source.audience);
         let token = token.map_err(|error| Refused::Failed(error.to_string()))?;
         let mut request = tonic::Request::new(SubscribeRequest { from_index });
@@ -276,11 +277,10 @@ fn has_expired(status: &tonic::Status) -> bool {
     status.metadata().get("exhibit-code").is_some_and(|code| code == "token_expired")
 }
 
+/// Of a connection that broke, the cause stands below the status.
 fn failure(status: &tonic::Status) -> String {
-    format!("{:?}: {}", status.code(), status.message())
-}
-
-fn causes(error: &dyn std::error::Error) -> String {
-    let causes = std::iter::successors(Some(error), |cause| cause.source());
-    causes.map(ToString::to_string).collect::<Vec<_>>().join(": ")
+    match std::error::Error::source(status) {
+        Some(_) => root_cause(status),
+        None => format!("{:?}: {}", status.code(), status.message()),
+    }
 }

@@ -1,11 +1,11 @@
 //! Recent rows, in memory.
 
+use std::collections::HashMap;
 use std::ops::Range;
 
 use arrow::array::{Array, AsArray, BooleanArray, RecordBatch};
 use arrow::compute::{concat_batches, filter_record_batch};
 use arrow::datatypes::{TimestampNanosecondType, UInt64Type};
-use bytes::Bytes;
 use proto::v1::Opening;
 
 use super::RowError;
@@ -114,17 +114,16 @@ impl Chunk {
     }
 
     /// This chunk without those disclosures.
-    pub(crate) fn erase(&self, leaf_index: u64, slots: Slots) -> Result<Self, RowError> {
-        let disclosures = erase(&self.disclosures, leaf_index, slots)?;
+    pub(crate) fn erase(&self, erased: &HashMap<u64, Slots>) -> Result<Self, RowError> {
+        let disclosures = erase(&self.disclosures, erased)?;
         Ok(Self { disclosures, ..self.clone() })
     }
 
-    /// The row whose event has this id (16 bytes).
-    pub(crate) fn find_event(&self, event_id: &Bytes) -> Option<u64> {
+    /// The leaves of these events (ids in hex) that are here, with the slots that go.
+    pub(crate) fn find_events(&self, wanted: &HashMap<String, Slots>) -> HashMap<u64, Slots> {
         let ids = self.leaves.column(*columns::EVENT_ID).as_string::<i32>();
-        let wanted = hex::encode(event_id);
-        let row = (0..ids.len()).find(|&row| ids.is_valid(row) && ids.value(row) == wanted)?;
-        Some(self.start + row as u64)
+        let slots = |id: Option<&str>| id.and_then(|id| wanted.get(id)).copied();
+        (self.start..).zip(ids).filter_map(|(index, id)| Some((index, slots(id)?))).collect()
     }
 }
 
@@ -140,15 +139,14 @@ pub(crate) fn in_slots(column: &dyn Array, slots: Slots) -> BooleanArray {
     numbers.values().iter().map(|slot| Some(slots.contains(*slot))).collect()
 }
 
-/// A batch of disclosures without the content of those of one leaf.
+/// A batch of disclosures without the content of those that are erased, by leaf.
 pub(crate) fn erase(
     batch: &RecordBatch,
-    leaf_index: u64,
-    slots: Slots,
+    erased: &HashMap<u64, Slots>,
 ) -> Result<RecordBatch, RowError> {
     let mut rows: Vec<_> = disclosures::rows(batch).collect();
     for row in &mut rows {
-        if row.leaf_index == leaf_index && slots.contains(row.slot) {
+        if erased.get(&row.leaf_index).is_some_and(|slots| slots.contains(row.slot)) {
             row.erase();
         }
     }

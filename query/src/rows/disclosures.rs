@@ -116,6 +116,10 @@ impl Slots {
         Self(self.0 & other.0)
     }
 
+    pub(crate) fn or(self, other: Self) -> Self {
+        Self(self.0 | other.0)
+    }
+
     pub(crate) fn is_empty(self) -> bool {
         self.0 == 0
     }

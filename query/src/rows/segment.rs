@@ -3,6 +3,7 @@
 //! `events-<start>-<end>.parquet` holds the leaf columns, the exact leaf among them, and never changes.
 //! `disclosures-<start>-<end>.parquet` is its sidecar, and is rewritten when a disclosure is erased.
 
+use std::collections::HashMap;
 use std::fs::{self, File};
 use std::ops::Range;
 use std::path::{Path, PathBuf};
@@ -10,7 +11,6 @@ use std::sync::Arc;
 
 use arrow::array::{AsArray, BooleanArray, RecordBatch};
 use arrow::datatypes::{SchemaRef, UInt64Type};
-use bytes::Bytes;
 use parquet::arrow::arrow_reader::{
     ArrowPredicateFn, ParquetRecordBatchReader, ParquetRecordBatchReaderBuilder, RowFilter,
 };
@@ -150,28 +150,32 @@ impl Segment {
     }
 
     /// Rewrites the sidecar without those disclosures. Readers that opened the old file keep it until they end.
-    pub(crate) fn erase(&self, leaf_index: u64, slots: Slots) -> Result<(), RowError> {
+    pub(crate) fn erase(&self, erased: &HashMap<u64, Slots>) -> Result<(), RowError> {
         let reader = open(&self.disclosures)?
             .with_batch_size(DISCLOSURE_BATCH_ROWS)
             .build()
             .map_err(RowError::parquet(&self.disclosures))?;
-        let rewritten = batches(reader, self.disclosures.clone())
-            .map(|batch| chunk::erase(&batch?, leaf_index, slots));
+        let rewritten =
+            batches(reader, self.disclosures.clone()).map(|batch| chunk::erase(&batch?, erased));
         write(&self.disclosures, &disclosures::schema(), rewritten)
     }
 
-    pub(crate) fn find_event(&self, event_id: &Bytes) -> Result<Option<u64>, RowError> {
-        let wanted = hex::encode(event_id);
+    /// The leaves of these events (ids in hex) that are here, with the slots that go.
+    pub(crate) fn find_events(
+        &self,
+        wanted: &HashMap<String, Slots>,
+    ) -> Result<HashMap<u64, Slots>, RowError> {
+        let mut found = HashMap::new();
         let mut index = self.record.start;
         for batch in self.leaves(&[*columns::EVENT_ID], self.range())? {
             let batch = batch?;
             let ids = batch.column(0).as_string::<i32>();
-            if let Some(row) = ids.iter().position(|id| id == Some(wanted.as_str())) {
-                return Ok(Some(index + row as u64));
+            for (index, id) in (index..).zip(ids) {
+                found.extend(id.and_then(|id| wanted.get(id)).map(|slots| (index, *slots)));
             }
             index += batch.num_rows() as u64;
         }
-        Ok(None)
+        Ok(found)
     }
 }
 

@@ -1,5 +1,6 @@
 //! All rows: sealed segments, then recent chunks, then what no checkpoint covers yet.
 
+use std::collections::HashMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -70,8 +71,9 @@ impl Store {
     /// A checkpoint covers every row: erasures take effect, and segments are sealed when it is time.
     pub(crate) fn settle(&mut self) -> Result<(), RowError> {
         self.keep_pending()?;
-        for (event_id, slots) in std::mem::take(&mut self.erasures) {
-            self.erase(&event_id, slots)?;
+        let erasures = std::mem::take(&mut self.erasures);
+        if !erasures.is_empty() {
+            self.erase(erasures)?;
         }
         self.seal_if_full()
     }
@@ -128,17 +130,24 @@ impl Store {
         Ok(())
     }
 
-    /// Erasures are rare, so the leaf is searched for. An unknown event id changes nothing.
-    fn erase(&mut self, event_id: &Bytes, slots: Slots) -> Result<(), RowError> {
+    /// Erasures are rare, so their leaves are searched for: every part is read once for all of them, and written anew once
+    /// if it holds any. An unknown event id changes nothing.
+    fn erase(&mut self, erasures: Vec<(Bytes, Slots)>) -> Result<(), RowError> {
+        let mut wanted: HashMap<String, Slots> = HashMap::new();
+        for (event_id, slots) in erasures {
+            let all = wanted.entry(hex::encode(event_id)).or_insert(Slots::NONE);
+            *all = all.or(slots);
+        }
         for chunk in &mut self.hot {
-            if let Some(index) = chunk.find_event(event_id) {
-                *chunk = Arc::new(chunk.erase(index, slots)?);
-                return Ok(());
+            let found = chunk.find_events(&wanted);
+            if !found.is_empty() {
+                *chunk = Arc::new(chunk.erase(&found)?);
             }
         }
-        for segment in self.segments.iter().rev() {
-            if let Some(index) = segment.find_event(event_id)? {
-                return segment.erase(index, slots);
+        for segment in &self.segments {
+            let found = segment.find_events(&wanted)?;
+            if !found.is_empty() {
+                segment.erase(&found)?;
             }
         }
         Ok(())

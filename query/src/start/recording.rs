@@ -3,12 +3,12 @@
 use std::fs;
 use std::future::poll_fn;
 use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
 
-use recorder::{Recorder, RecorderConfig};
+use recorder::{LedgerAddress, Recorder, RecorderConfig};
 use tlog::{Checkpoint, VerifyingKey, open_checkpoint};
 use tonic::codegen::Service;
-use tonic::transport::Endpoint;
 
 use super::{Parsed, StartError};
 use crate::config::QueryConfig;
@@ -28,9 +28,9 @@ pub(super) async fn start(
 ) -> Result<(Recorder, Option<Kept>), StartError> {
     let open = |checkpoint_file| {
         Recorder::start(RecorderConfig {
-            ledger: config.ledger.clone(),
+            ledger: parsed.ledger.clone(),
             log: parsed.log.clone(),
-            key: parsed.recorder_key.clone(),
+            key: Arc::clone(&parsed.recorder_key),
             checkpoint_file,
             limits: recorder::Limits::default(),
         })
@@ -64,9 +64,9 @@ fn remembered(file: &Path, log: &VerifyingKey) -> Option<(Checkpoint, String)> {
 }
 
 /// The checkpoint that the ledger shows now, if it shows one that the log signed.
-async fn shown(ledger: &Endpoint, log: &VerifyingKey) -> Option<String> {
+async fn shown(ledger: &LedgerAddress, log: &VerifyingKey) -> Option<String> {
     let show = async {
-        let mut channel = ledger.connect().await.ok()?;
+        let mut channel = ledger.endpoint().ok()?.connect().await.ok()?;
         let request = http::Request::get("/checkpoint").body(tonic::body::Body::empty()).ok()?;
         poll_fn(|context| channel.poll_ready(context)).await.ok()?;
         let body = axum::body::Body::new(channel.call(request).await.ok()?.into_body());

@@ -244,6 +244,27 @@ fn a_folder_of_another_log_or_a_damaged_one_is_refused() {
     assert!(matches!(refused, OpenError::Rows(_)), "{refused}");
 }
 
+#[test]
+fn a_copy_goes_on_under_the_next_key_of_its_log() {
+    let log = TestLog::of_exchanges(20);
+    let dir = tempfile::tempdir().unwrap();
+    follow(&mut open(&dir, &limits(40)), &log, 60);
+    let next = tlog::SigningKey::from_seed(log_key().name(), [9; 32]).unwrap();
+    let reopened = || {
+        let mut copy = LocalCopy::open(dir.path(), next.verifying_key(), &limits(40)).unwrap();
+        let from = copy.next_index();
+        assert!(from >= 40, "read anew from {from}");
+        copy.take(log.entries_message(from..log.len())).unwrap();
+        copy
+    };
+    let note = log.checkpoint(log.len()).sign(&next);
+    let view = reopened().take(checkpoint_message(note)).unwrap().unwrap();
+    assert_eq!(view.size(), log.len());
+    // What only the key of before has signed is not believed any more.
+    let refused = reopened().take(checkpoint_message(log.note(log.len()))).unwrap_err();
+    assert!(matches!(refused, CopyError::Contradiction(_)), "{refused}");
+}
+
 #[tokio::test]
 async fn erased_disclosures_are_gone_from_segments_and_memory() {
     let mut log = TestLog::of_exchanges(20);

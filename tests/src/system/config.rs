@@ -103,6 +103,7 @@ log_key_file = "keys/log.key"
 recorder_key_file = "keys/ledger.key"
 recorders = [
 {recorders}]
+duties = {{ gateway = "gateway", query = "query" }}
 {machines}
 [query]
 listen = "127.0.0.1:{query_port}"

@@ -10,7 +10,7 @@ use tests::system::{Plan, Shape, System};
 use tests::wait::until;
 use tlog::VerifyingKey;
 
-use crate::calls::draft;
+use crate::calls::{address, draft};
 use crate::log;
 
 /// Together they pass the 40 MiB of one message.
@@ -65,9 +65,9 @@ async fn recorder(system: &System) -> Result<Recorder> {
         ..Limits::default()
     };
     let config = RecorderConfig {
-        ledger: system.ledger(),
+        ledger: address(system)?,
         log: VerifyingKey::parse(system.vkey("log"))?,
-        key: system.key("caller")?,
+        key: std::sync::Arc::new(system.key("caller")?),
         limits,
         checkpoint_file: None,
     };

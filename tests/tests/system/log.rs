@@ -49,7 +49,17 @@ pub(crate) async fn read_with(
     token: &str,
     is_last: impl Fn(&[Entry]) -> bool,
 ) -> Result<(Vec<Entry>, Checkpoint)> {
-    let log = VerifyingKey::parse(system.vkey("log"))?;
+    read_log(system, system.vkey("log"), token, is_last).await
+}
+
+/// The same, of the log with this vkey.
+pub(crate) async fn read_log(
+    system: &System,
+    vkey: &str,
+    token: &str,
+    is_last: impl Fn(&[Entry]) -> bool,
+) -> Result<(Vec<Entry>, Checkpoint)> {
+    let log = VerifyingKey::parse(vkey)?;
     let mut stream = subscribe(system, token, 0).await?;
     let (mut entries, mut tree) = (Vec::new(), CompactRange::new(0));
     loop {

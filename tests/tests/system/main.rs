@@ -2,14 +2,22 @@
 
 mod audit;
 mod auth;
+mod backup;
 mod bad_input;
 mod calls;
+mod clock;
 mod conformance;
 mod demo;
+mod erasure;
 mod feed;
+mod fsck;
+mod full_disk;
 mod guarded;
+mod independent;
+mod keys;
 mod kill9;
 mod large;
+mod limits;
 mod log;
 mod mcp_sdk;
 mod package;
@@ -20,3 +28,5 @@ mod recorders;
 mod rollback;
 mod sql;
 mod stopping;
+mod tls;
+mod witness;

@@ -177,7 +177,7 @@ async fn signature(system: &System, package: &Path, name: &str) -> Result<Ran> {
 }
 
 /// A system in which something happened: calls that passed, were masked, blocked and denied.
-async fn worked() -> Result<Option<Guarded>> {
+pub(crate) async fn worked() -> Result<Option<Guarded>> {
     let Some(guarded) = Guarded::start(Shape::Together).await? else { return Ok(None) };
     let mut erin = guarded.client("erin").await?;
     let mut carl = guarded.client("carl").await?;
@@ -190,7 +190,7 @@ async fn worked() -> Result<Option<Guarded>> {
 }
 
 /// Exports everything so far, to `name` in the system's folder.
-async fn export(guarded: &Guarded, name: &str) -> Result<PathBuf> {
+pub(crate) async fn export(guarded: &Guarded, name: &str) -> Result<PathBuf> {
     recorded(guarded, 5).await?;
     export_with(guarded, name, "min(recorded_at)", &[]).await
 }

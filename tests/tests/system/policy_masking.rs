@@ -182,7 +182,7 @@ fn nothing_passes_while_the_ledger_is_away() -> Result<()> {
 }
 
 /// The first file below `folder` in which the bytes stand, as they are, in hex, in base64, or compressed.
-fn holding(folder: &Path, needle: &[u8]) -> Result<Option<String>> {
+pub(crate) fn holding(folder: &Path, needle: &[u8]) -> Result<Option<String>> {
     let forms = forms(needle);
     for path in files(folder)? {
         let bytes = std::fs::read(&path).with_context(|| path.display().to_string())?;

@@ -29,7 +29,7 @@ fn strangers_are_turned_away() -> Result<()> {
         code(Stream::open(&system, &stranger, random_id()).await, "recorder_unknown")?;
         // The name of a registered recorder under another key.
         let impostor = SigningKey::from_seed("known", [7; 32])?;
-        code(Stream::open(&system, &impostor, random_id()).await, "recorder_key")?;
+        code(Stream::open(&system, &impostor, random_id()).await, "recorder_unknown")?;
         // Two streams of one epoch.
         let (key, epoch) = (system.key("known")?, random_id());
         let first = Stream::open(&system, &key, epoch).await?;

@@ -123,6 +123,10 @@ impl SecretKey {
         text
     }
 
+    pub(crate) fn seed(&self) -> Zeroizing<[u8; 32]> {
+        Zeroizing::new(*self.key.as_bytes())
+    }
+
     pub(crate) fn public(&self) -> &PublicKey {
         &self.public
     }

@@ -115,6 +115,12 @@ impl SigningKey {
         self.0.encode()
     }
 
+    /// The seed (RFC 8032), for other forms of the same key.
+    #[must_use]
+    pub fn seed(&self) -> Zeroizing<[u8; 32]> {
+        self.0.seed()
+    }
+
     /// The key name.
     #[must_use]
     pub fn name(&self) -> &str {

@@ -32,17 +32,27 @@ pub fn verify_inclusion(
     proof: &[Hash],
     root: &Hash,
 ) -> Result<(), ProofError> {
-    let path = Path::new(index, size).ok_or(ProofError::IndexOutOfRange { index, size })?;
-    if proof.len() != path.len() {
-        return Err(ProofError::HashCount { expected: path.len(), actual: proof.len() });
-    }
-    let (inner, border) = proof.split_at(path.inner as usize);
-    let computed = path.climb_border(path.climb_inner(0, *leaf, inner), border);
+    let computed = inclusion_root(index, size, leaf, proof)?;
     if computed == *root {
         Ok(())
     } else {
         Err(ProofError::RootMismatch { expected: *root, computed })
     }
+}
+
+/// The root of the tree of this size that has this leaf hash at this index, if the proof is its audit path.
+pub(crate) fn inclusion_root(
+    index: LeafIndex,
+    size: TreeSize,
+    leaf: &Hash,
+    proof: &[Hash],
+) -> Result<Hash, ProofError> {
+    let path = Path::new(index, size).ok_or(ProofError::IndexOutOfRange { index, size })?;
+    if proof.len() != path.len() {
+        return Err(ProofError::HashCount { expected: path.len(), actual: proof.len() });
+    }
+    let (inner, border) = proof.split_at(path.inner as usize);
+    Ok(path.climb_border(path.climb_inner(0, *leaf, inner), border))
 }
 
 /// The way from a leaf to the root of a tree.

@@ -7,6 +7,7 @@ mod range;
 
 pub use consistency::{prove_consistency, verify_consistency};
 pub use hash_lines::{HashLinesError, MAX_HASH_LINES, format_hash_lines, parse_hash_lines};
+pub(crate) use inclusion::inclusion_root;
 pub use inclusion::{prove_inclusion, verify_inclusion};
 pub use range::{RangeProof, RangeProofParseError};
 

@@ -1,6 +1,8 @@
 //! The crate against test vectors, independent oracles, its own golden files, and garbage.
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on should stop")]
 
+mod cose;
+mod fuzz;
 mod golden;
 mod huge;
 mod keys_and_notes;

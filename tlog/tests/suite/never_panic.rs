@@ -2,11 +2,14 @@
 
 use proptest::prelude::*;
 use tlog::{
-    Checkpoint, Hash, LeafIndex, Note, NoteSignature, Policy, RangeProof, SigningKey, Tile,
-    TlogProof, TreeSize, VerifyingKey, WitnessKey, WitnessSigningKey, decode_bundle, encode_bundle,
-    format_hash_lines, node_from_tile, parse_hash_lines, tile_of, verify_consistency,
-    verify_inclusion,
+    Checkpoint, Hash, LeafIndex, Note, NoteSignature, Policy, RangeProof, SignedRoot, SigningKey,
+    Tile, TlogProof, TreeSize, VerifyingKey, WitnessKey, WitnessSigningKey, decode_bundle,
+    encode_bundle, format_hash_lines, node_from_tile, parse_hash_lines, tile_of,
+    verify_consistency, verify_inclusion, verify_receipt,
 };
+
+const ROOT_COSE: &str = include_str!("../../testdata/root.cose.hex");
+const RECEIPT_COSE: &str = include_str!("../../testdata/leaf-5.cose.hex");
 
 const SEEDS: [&str; 8] = [
     include_str!("../../testdata/note.txt"),
@@ -121,6 +124,27 @@ proptest! {
         if let Ok(entries) = decode_bundle(&bytes) {
             prop_assert_eq!(encode_bundle(entries).unwrap(), bytes);
         }
+    }
+
+    #[test]
+    fn cose_readers_take_nearly_valid_bytes(
+        root in any::<bool>(), edits in prop::collection::vec((any::<prop::sample::Index>(), 0..4usize, any::<[u8; 2]>()), 0..4),
+    ) {
+        let seed = if root { ROOT_COSE } else { RECEIPT_COSE };
+        let digits: Vec<u8> = seed.bytes().filter_map(|b| char::from(b).to_digit(16)).map(|d| d as u8).collect();
+        let mut bytes: Vec<u8> = digits.chunks(2).map(|pair| pair[0] << 4 | pair[1]).collect();
+        let whole = bytes.clone();
+        for (at, removed, put) in edits {
+            let at = at.index(bytes.len() + 1);
+            let end = (at + removed).min(bytes.len());
+            bytes.splice(at..end, put);
+        }
+        let log = SigningKey::from_seed("log.example/exhibit", [1; 32]).unwrap().verifying_key();
+        if let Ok(read) = SignedRoot::open(&bytes, &log) {
+            prop_assert_eq!(read.encode().unwrap(), bytes.clone());
+        }
+        let leaf = tlog::leaf_hash(b"entry 5");
+        prop_assert!(verify_receipt(&bytes, &leaf, &log).is_err() || bytes == whole);
     }
 
     #[test]

@@ -156,7 +156,7 @@ fn opening_checkpoints() {
     assert_eq!((opened.checkpoint, opened.log), (checkpoint.clone(), log(1).verifying_key()));
     let cosigned = [("X1", 11), ("X3", 13), ("Y2", 22)].map(|(name, time)| (name.to_owned(), time));
     assert_eq!(opened.cosigned, cosigned);
-    assert!(opened.quorum_satisfied);
+    assert!(opened.quorum_satisfied && policy.is_cosigned(&note));
 
     // Another log of the policy may sign it too, but it cannot sign for this one.
     note.add_signature(log(2).sign_note(note.text())).unwrap();
@@ -172,7 +172,9 @@ fn opening_checkpoints() {
     ));
     let unsigned = policy.open_checkpoint(&checkpoint.sign(&log(1))).unwrap();
     assert!(!unsigned.quorum_satisfied);
+    assert!(!policy.is_cosigned(&Note::parse(&checkpoint.sign(&log(1))).unwrap()));
 
     note.add_signature(witness(12).sign("another text\n", 1).unwrap()).unwrap();
     assert!(policy.open_checkpoint(&note.to_string()).is_err());
+    assert!(!policy.is_cosigned(&note));
 }

@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use proto::event_hash;
 use proto::ids::Id;
 use proto::kind::Kind;
+use tlog::{Checkpoint, Note};
 
 use super::case::{Case, Decoded, need};
 use crate::layout;
@@ -148,13 +149,15 @@ fn restart(
 ) -> Result<(), Stop> {
     let at = || format!("leaf {}", link.decoded.index);
     let Some(Kind::RecorderStarted(started)) = &link.decoded.leaf.event.kind else {
-        if link.sequence == 0 {
+        if link.sequence == 0 && !continues_a_log(link) {
             let detail = format!("an epoch of {id} does not begin with RecorderStarted");
             return Err(fail_at("chains.start", at(), detail));
         }
         return Ok(());
     };
-    if link.sequence != 0 {
+    // What a log continues stands before anything else that its ledger says.
+    let is_second = link.sequence == 1 && link.decoded.index == 1;
+    if link.sequence != 0 && !is_second {
         return Err(fail_at("chains.start", at(), "RecorderStarted inside an epoch"));
     }
     let Some(epoch) = Id::from_slice(&started.previous_epoch) else { return Ok(()) };
@@ -184,7 +187,35 @@ fn restart(
     Ok(())
 }
 
-/// What a reader must know of the forks that the ledger refused.
+/// Whether it is entry 0 of a log that takes the place of another.
+fn continues_a_log(link: &Link<'_>) -> bool {
+    link.decoded.index == 0 && matches!(link.decoded.leaf.event.kind, Some(Kind::LogContinued(_)))
+}
+
+/// What a reader must know when the range begins with a log that takes the place of another: what was recorded in that
+/// one is not here, and a part of it may be lost.
+pub(super) fn continued(case: &Case<'_>) -> Option<Remark> {
+    let first = case.population.as_ref().ok()?.first()?;
+    let Some(Kind::LogContinued(continued)) = &first.leaf.event.kind else { return None };
+    if first.index != 0 {
+        return None;
+    }
+    let note = Note::parse(&continued.checkpoint).ok()?;
+    let old = Checkpoint::parse_text(note.text()).ok()?;
+    let lost = match old.size.0.saturating_sub(continued.restored_size) {
+        0 => "none of those are known to be lost".to_owned(),
+        lost => format!("the newest {lost} of those are lost"),
+    };
+    Some(Remark {
+        word: "LOG CONTINUED",
+        meaning: format!(
+            "this log takes the place of {}, of which {} entries were published and {} were left: {lost}. They are no part              of this package",
+            old.origin, old.size, continued.restored_size
+        ),
+    })
+}
+
+/// What a reader must know of what the ledger refused of recorders.
 pub(super) fn conflicts(case: &Case<'_>) -> Option<Remark> {
     let population = case.population.as_ref().ok()?;
     let conflicts: Vec<_> = population
@@ -195,7 +226,7 @@ pub(super) fn conflicts(case: &Case<'_>) -> Option<Remark> {
     (!conflicts.is_empty()).then(|| Remark {
         word: "RECORDER CONFLICT",
         meaning: format!(
-            "the ledger refused a forked chain of a recorder: see leaves {} of {}",
+            "the ledger refused a forked chain of a recorder, or what its recorder may not record: see leaves {} of {}",
             conflicts.join(", "),
             layout::LEAVES
         ),

@@ -116,6 +116,7 @@ fn look_inside(run: &mut Run<'_>, case: &Case<'_>, options: &Options<'_>) {
     run.check("chains", || chains::check_chains(case));
     run.check("recorders", || chains::check_recorders(case));
     run.check("seals", || seals::check(case));
+    run.remarks.extend(chains::continued(case));
     run.remarks.extend(chains::conflicts(case));
 
     // A policy is a program: only the log's own are compiled.

@@ -6,7 +6,7 @@ use std::io;
 use std::path::Path;
 
 use sha2::{Digest as _, Sha256};
-use tlog::SigningKey;
+use tlog::Signer;
 
 use super::{Files, sshsig};
 use crate::material::Parameters;
@@ -35,8 +35,8 @@ impl Bag {
     /// description and key give the same bytes.
     ///
     /// # Errors
-    /// When the signature cannot be encoded.
-    pub fn seal(payload: Files, info: &BagInfo, signer: &SigningKey) -> Result<Self, String> {
+    /// When the key does not sign, or the signature cannot be encoded.
+    pub fn seal(payload: Files, info: &BagInfo, signer: &dyn Signer) -> Result<Self, String> {
         let mut bag = Self::unsigned(payload, info);
         let tag_manifest = bag.files.get(TAG_MANIFEST).map(Vec::as_slice).unwrap_or_default();
         let signature = sshsig::sign(signer, tag_manifest)?;

@@ -4,7 +4,7 @@
 
 use ssh_key::public::{Ed25519PublicKey, KeyData};
 use ssh_key::{Algorithm, HashAlg, LineEnding, PublicKey, Signature, SshSig};
-use tlog::{SigningKey, VerifyingKey};
+use tlog::{Signer, VerifyingKey};
 
 /// Keeps signatures over packages apart from every other use of a key.
 pub const NAMESPACE: &str = "exhibit-package@v1";
@@ -26,15 +26,18 @@ pub enum SignatureError {
 /// Signs a tag manifest. Ed25519 is deterministic: the same bytes and key give the same file.
 ///
 /// # Errors
-/// When the signature cannot be encoded.
-pub fn sign(key: &SigningKey, message: &[u8]) -> Result<String, String> {
+/// When the key does not sign, or the signature cannot be encoded.
+pub fn sign(key: &dyn Signer, message: &[u8]) -> Result<String, String> {
+    let failed =
+        |error: ssh_key::Error| format!("the package signature cannot be encoded: {error}");
+    let signed = SshSig::signed_data(NAMESPACE, HashAlg::Sha512, message).map_err(failed)?;
+    let signed = key.sign_bytes(&signed).map_err(|error| error.to_string())?;
     let encode = || -> ssh_key::Result<String> {
-        let signed = SshSig::signed_data(NAMESPACE, HashAlg::Sha512, message)?;
-        let signature = Signature::new(Algorithm::Ed25519, key.sign_bytes(&signed))?;
+        let signature = Signature::new(Algorithm::Ed25519, signed)?;
         let public = key_data(&key.verifying_key());
         SshSig::new(public, NAMESPACE, HashAlg::Sha512, signature)?.to_pem(LineEnding::LF)
     };
-    encode().map_err(|error| format!("the package signature cannot be encoded: {error}"))
+    encode().map_err(failed)
 }
 
 /// Checks a signature against the trusted keys and returns the one that made it.
@@ -86,6 +89,7 @@ fn key_data(key: &VerifyingKey) -> KeyData {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use tlog::SigningKey;
 
     fn key(seed: u8) -> SigningKey {
         SigningKey::from_seed("packages.example", [seed; 32]).unwrap()

@@ -139,7 +139,7 @@ impl Setting {
 impl Prepared {
     /// Starts ledger, query node and gateway.
     pub(super) async fn start(self, stack: &mut Stack) -> Result<Setting, Failure> {
-        let options = ledger::Options { confirm_clock_step: false };
+        let options = ledger::Options::default();
         stack.start(self.config, options, self.listeners).await?;
         Ok(self.setting)
     }
@@ -190,6 +190,8 @@ recorders = [
     "{gateway_key}",
     "{query_key}",
 ]
+# What each may record.
+duties = {{ gateway-1 = "gateway", query-1 = "query" }}
 
 [[ledger.identity.issuers]]
 issuer = "{issuer}"

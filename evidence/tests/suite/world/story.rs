@@ -131,6 +131,40 @@ impl World {
         world
     }
 
+    /// A log that says that it continues another, of which 9 leaves were published and 5 were left: as its first leaf, or
+    /// only after the gateway's start.
+    pub(crate) fn continuing(is_first: bool) -> Self {
+        let mut world = Self::empty();
+        world.from = world.now_ns;
+        let old = "log.example/old";
+        let checkpoint = tlog::Checkpoint {
+            origin: old.into(),
+            size: tlog::TreeSize(9),
+            root: tlog::Hash([7; 32]),
+        };
+        let key = tlog::SigningKey::from_seed(old, [9; 32]).unwrap();
+        let (checkpoint, restored_size) = (checkpoint.sign(&key), 5);
+        let continued = Kind::LogContinued(v1::LogContinued { checkpoint, restored_size });
+        if !is_first {
+            world.start(GATEWAY, None);
+        }
+        world.say(LEDGER, continued, vec![]);
+        world.start(LEDGER, None);
+        if is_first {
+            world.start(GATEWAY, None);
+        }
+        world.mark();
+        let base = snapshot(false);
+        world.activate(&base, None);
+        world.call(&base, "ada", "engineers", "SELECT 1", v1::Outcome::Result);
+        world.seal(GATEWAY);
+        world.seal(LEDGER);
+        world.now_ns += 60 * SECOND_NS;
+        world.to = world.now_ns;
+        world.call(&base, "ada", "engineers", "SELECT 2", v1::Outcome::Result);
+        world
+    }
+
     /// A log of a few calls, decided by this snapshot, from its first leaf on; all of it sealed.
     pub(crate) fn sealed(snapshot: &Snapshot) -> Self {
         Self::sealed_after(snapshot, |_| ())
@@ -215,6 +249,10 @@ impl World {
     fn begin(&mut self) {
         self.start(GATEWAY, None);
         self.start(LEDGER, None);
+        self.mark();
+    }
+
+    fn mark(&mut self) {
         let heads = [("gateway-1", GATEWAY), ("ledger", LEDGER)].map(|(id, at)| v1::RecorderHead {
             recorder_id: id.into(),
             vkey: self.chains[at].key.verifying_key().to_string(),

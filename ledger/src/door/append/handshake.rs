@@ -26,8 +26,7 @@ where
         return Err(status::protocol("the first frame must be Open"));
     };
     let epoch = Id::from_slice(&epoch).ok_or_else(|| status::protocol("an epoch has 16 bytes"))?;
-    let key = doors.registry.key(&recorder_id).map_err(|error| status::refused(&error))?;
-
+    // Whoever it is, it is asked for its key: nobody learns here which names are registered.
     let mut nonce = [0; 32];
     getrandom::fill(&mut nonce)
         .map_err(|_| status::status(Code::Internal, "randomness", "no randomness to be had"))?;
@@ -39,11 +38,6 @@ where
         return Err(status::protocol("the second frame must be Answer"));
     };
     let text = challenge_text(origin, &recorder_id, epoch, &nonce);
-    let valid = <&[u8; 64]>::try_from(&signature[..])
-        .is_ok_and(|signature| key.verify(text.as_bytes(), signature));
-    if !valid {
-        let message = format!("the answer is not signed by the registered key of {recorder_id:?}");
-        return Err(status::status(Code::Unauthenticated, "recorder_key", message));
-    }
-    Ok((key.clone(), epoch))
+    let key = doors.registry.authenticate(&recorder_id, text.as_bytes(), &signature);
+    Ok((key.map_err(|refused| status::refused(&refused))?.clone(), epoch))
 }

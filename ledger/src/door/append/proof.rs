@@ -40,7 +40,7 @@ pub(super) async fn prove(doors: &Doors, watch: &Watch) -> Result<Watched, Statu
         }
     };
     let size = published.checkpoint.size;
-    let tree = &doors.tree;
+    let tree = doors.tree.nodes();
     let failed = |error: &dyn std::fmt::Display| {
         let leaf = watch.leaf_index;
         tracing::error!(%error, leaf, %size, "a proof could not be made");
@@ -50,10 +50,10 @@ pub(super) async fn prove(doors: &Doors, watch: &Watch) -> Result<Watched, Statu
         );
         status::status(Code::Internal, "store_failed", message)
     };
-    let inclusion =
-        prove_inclusion(LeafIndex(watch.leaf_index), size, tree).map_err(|error| failed(&error))?;
+    let inclusion = prove_inclusion(LeafIndex(watch.leaf_index), size, &tree)
+        .map_err(|error| failed(&error))?;
     // Against no known checkpoint (size 0) there is nothing to prove: the proof is empty.
-    let consistency = prove_consistency(TreeSize(watch.known_size), size, tree)
+    let consistency = prove_consistency(TreeSize(watch.known_size), size, &tree)
         .map_err(|error| failed(&error))?;
     let bytes = |hashes: Vec<tlog::Hash>| hashes.iter().map(|h| h.0.to_vec().into()).collect();
     Ok(Watched {

@@ -25,12 +25,12 @@ use crate::door::{Reply, append};
 /// A recorder's stream.
 pub(super) struct Stream {
     epoch: Id,
-    frames: mpsc::Sender<Result<AppendRequest, Status>>,
+    pub(super) frames: mpsc::Sender<Result<AppendRequest, Status>>,
     answers: Reply<AppendResponse>,
 }
 
 impl Stream {
-    async fn open(house: &House, epoch: u8) -> Self {
+    pub(super) async fn open(house: &House, epoch: u8) -> Self {
         let (frames, receiver) = mpsc::channel(16);
         let known = Stranger::default();
         let answers = append::open(house.doors(), known, ReceiverStream::new(receiver));
@@ -60,18 +60,19 @@ impl Stream {
     }
 
     async fn next(&mut self) -> Result<Response, String> {
-        match self.answers.next().await.unwrap() {
-            Ok(answer) => Ok(answer.frame.unwrap()),
-            Err(status) => {
-                let code = status.metadata().get("exhibit-code").unwrap();
-                Err(code.to_str().unwrap().to_owned())
-            }
-        }
+        self.answer().await.map_err(|status| {
+            let code = status.metadata().get("exhibit-code").unwrap();
+            code.to_str().unwrap().to_owned()
+        })
     }
 
-    async fn append(&self, events: &[&Bytes]) {
-        let new = |event: &&Bytes| NewEvent { event: (*event).clone(), openings: Vec::new() };
-        self.send(Request::Events(Events { events: events.iter().map(new).collect() })).await;
+    /// What the ledger says next.
+    pub(super) async fn answer(&mut self) -> Result<Response, Status> {
+        Ok(self.answers.next().await.unwrap()?.frame.unwrap())
+    }
+
+    pub(super) async fn append(&self, events: &[&Bytes]) {
+        self.send(frame(events)).await;
     }
 
     pub(super) async fn acknowledged(&mut self) -> Result<Vec<Acknowledgement>, String> {
@@ -83,19 +84,29 @@ impl Stream {
 
     /// The event after `before`, and the head that it makes.
     pub(super) fn event(&self, before: Option<&ChainHead>) -> (Bytes, ChainHead) {
+        self.event_of(before, Kind::RecorderStopped(RecorderStopped { drained: true }))
+    }
+
+    /// The same, of some kind.
+    pub(super) fn event_of(&self, before: Option<&ChainHead>, kind: Kind) -> (Bytes, ChainHead) {
         let recorder = proto::chain::next(before, "r", &self.epoch.0);
         let sequence = recorder.sequence;
         let event = encode_event(&Event {
             event_id: Bytes::from_static(&[1; 16]),
             occurred_at_ns: 1,
             recorder: Some(recorder),
-            kind: Some(Kind::RecorderStopped(RecorderStopped { drained: true })),
+            kind: Some(kind),
             ..Event::default()
         })
         .unwrap();
         let head = ChainHead { sequence, hash: event_hash(&event) };
         (event, head)
     }
+}
+
+pub(super) fn frame(events: &[&Bytes]) -> Request {
+    let new = |event: &&Bytes| NewEvent { event: (*event).clone(), openings: Vec::new() };
+    Request::Events(Events { events: events.iter().map(new).collect() })
 }
 
 /// Leaves of recorder `r`; the ledger seals by itself meanwhile.

@@ -16,6 +16,8 @@ pub(super) fn event(row: &Row, accessed: &EvidenceAccessed, known: &Known) -> Ma
         Ok(Door::Export) => "exhibit.export",
         Ok(Door::Subscribe) => "exhibit.subscribe",
         Ok(Door::Tiles) => "exhibit.tiles",
+        Ok(Door::Orders) => "exhibit.orders",
+        Ok(Door::Backup) => "exhibit.backup",
         _ => "exhibit.unknown",
     };
     let api = json!({"operation": operation, "request": {"uid": request_uid(&row.leaf.event)},

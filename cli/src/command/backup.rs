@@ -1,0 +1,124 @@
+//! `exhibit backup`: a copy of everything the ledger has stored, made by the ledger that runs, or without it.
+
+use std::path::{Path, PathBuf};
+
+use clap::Args;
+use ledger::store::StoreError;
+use ledger::{BackupError, LedgerConfig};
+use serde_json::{Value, json};
+
+use crate::config::Config;
+use crate::failure::Failure;
+use crate::say::say;
+use crate::service::{ask, client_builder, read_token};
+
+/// Kept when neither the command nor the configuration says how many.
+const DEFAULT_KEEP: u32 = 7;
+
+#[derive(Debug, Args)]
+pub(crate) struct Backup {
+    /// The ledger's configuration file
+    #[arg(long, default_value = "exhibit.toml", value_name = "FILE")]
+    config: PathBuf,
+    /// Folder of the backups; that of [ledger.backup] without it. A ledger that runs puts them only there
+    #[arg(long, value_name = "DIR")]
+    to: Option<PathBuf>,
+    /// How many backups are kept in the folder; as [ledger.backup] says, or 7, without it (stopped ledger)
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    keep: Option<u32>,
+    /// File with an admin's bearer token, for a ledger that runs; without it EXHIBIT_TOKEN is used
+    #[arg(long, value_name = "FILE")]
+    token_file: Option<PathBuf>,
+}
+
+impl Backup {
+    pub(crate) async fn run(self, json: bool) -> Result<(), Failure> {
+        let config = Config::read(&self.config)?;
+        let ledger = config.ledger.ok_or_else(|| Config::missing("ledger"))?;
+        let configured = ledger.backup.as_ref();
+        let folder = self.to.as_deref().or(configured.map(|backup| &*backup.folder));
+        let Some(folder) = folder else {
+            let message = "where to? give --to DIR, or `folder` in [ledger.backup]";
+            return Err(Failure::unusable("no_backup_folder", message));
+        };
+        let keep = self.keep.or(configured.map(|backup| backup.keep)).unwrap_or(DEFAULT_KEEP);
+        let file = ledger.checkpoint_file.as_deref();
+        let made = match ledger::backup_stopped(&ledger.data_dir, file, folder, keep) {
+            Ok(made) => json!({
+                "backup": made.backup, "folder": made.folder, "origin": made.checkpoint.origin,
+                "size": made.checkpoint.size.0, "root": made.checkpoint.root.to_string(),
+                "files": made.files, "bytes": made.bytes, "bytes_copied": made.bytes_copied, "purged": made.purged
+            }),
+            Err(BackupError::Store(StoreError::InUse { .. })) => self.ask(&ledger).await?,
+            Err(error) => return Err(failure(&error)),
+        };
+        if json {
+            say!("{made}");
+        } else {
+            print(&made);
+        }
+        Ok(())
+    }
+
+    /// Asks the ledger that runs.
+    async fn ask(&self, ledger: &LedgerConfig) -> Result<Value, Failure> {
+        let configured = ledger.backup.as_ref().map(|backup| &backup.folder);
+        let is_there = |to: &PathBuf| configured.is_some_and(|folder| is_same(to, folder));
+        if !self.to.as_ref().is_none_or(is_there) {
+            let message = format!(
+                "a ledger runs on {}: it makes backups itself, into the folder of [ledger.backup] ({}). Leave --to out, or \
+                 stop the ledger",
+                ledger.data_dir.display(),
+                configured
+                    .map_or("none is configured".into(), |folder| folder.display().to_string())
+            );
+            return Err(Failure::unusable("ledger_running", message));
+        }
+        let token = read_token(self.token_file.as_deref())?;
+        let client =
+            client_builder().build().map_err(|error| Failure::unusable("client", error))?;
+        let url = format!("{}/v1/backups", ledger.public_url.trim_end_matches('/'));
+        let answer = ask(client.post(url).bearer_auth(token)).await?;
+        answer.json().await.map_err(|error| Failure::unreachable("answer_unreadable", error))
+    }
+}
+
+/// Whether two paths lead to one folder.
+fn is_same(one: &Path, other: &Path) -> bool {
+    match (one.canonicalize(), other.canonicalize()) {
+        (Ok(one), Ok(other)) => one == other,
+        _ => one == other,
+    }
+}
+
+fn print(made: &Value) {
+    let text = |field: &str| match &made[field] {
+        Value::String(text) => text.clone(),
+        other => other.to_string(),
+    };
+    say!("backup       {} in {}", text("backup"), text("folder"));
+    say!("log          {}", text("origin"));
+    say!("size         {} entries", text("size"));
+    say!("root         {}", text("root"));
+    say!(
+        "files        {}, {} bytes, {} of them new",
+        text("files"),
+        text("bytes"),
+        text("bytes_copied")
+    );
+    if made["purged"].as_array().is_some_and(|purged| !purged.is_empty()) {
+        say!("removed      {}", text("purged"));
+    }
+}
+
+/// What keeps a backup from being made, or brought back. A backup that is not what was written is evidence that failed.
+pub(super) fn failure(error: &BackupError) -> Failure {
+    match error {
+        BackupError::Damaged { .. } | BackupError::Checkpoint { .. } => {
+            Failure::failed(error.code(), error)
+        }
+        BackupError::Store(StoreError::InUse { .. }) => Failure::unusable(error.code(), error),
+        BackupError::Store(_) => Failure::failed(error.code(), error),
+        _ => Failure::unusable(error.code(), error),
+    }
+}

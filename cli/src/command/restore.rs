@@ -1,0 +1,118 @@
+//! `exhibit restore`: a backup comes back, every byte compared and everything checked.
+
+use std::path::PathBuf;
+
+use clap::Args;
+use ledger::Restored;
+use serde_json::json;
+use tlog::VerifyingKey;
+
+use super::backup::failure;
+use super::fsck;
+use crate::config::read_key;
+use crate::failure::{self as failures, Failure};
+use crate::say::say;
+
+#[derive(Debug, Args)]
+pub(crate) struct Restore {
+    /// Folder of the backups
+    #[arg(long, value_name = "DIR")]
+    from: PathBuf,
+    /// The data folder to be: empty, or not there
+    #[arg(long, value_name = "DATA_DIR")]
+    to: PathBuf,
+    /// Which backup; the newest without it
+    #[arg(long, value_name = "N")]
+    backup: Option<u64>,
+    /// vkey of the log that was backed up, from a source other than the backup
+    #[arg(long, value_name = "VKEY")]
+    log: String,
+    /// vkey of a recorder whose seals are verified; once for each key, old ones too
+    #[arg(long, value_name = "VKEY")]
+    recorder: Vec<String>,
+    /// The copy is older than what others have seen: begin a new log that continues it. The copy goes into `previous`
+    /// below the data folder, and may be looked at (`exhibit ledger --read-only`)
+    #[arg(long, requires = "log_key")]
+    as_new_log: bool,
+    /// File with the key of the new log, whose name is another origin (`exhibit keygen`)
+    #[arg(long, value_name = "FILE", requires = "as_new_log")]
+    log_key: Option<PathBuf>,
+    /// The newest checkpoint of the old log that anybody has kept, which the new one will name; the backup's without it
+    #[arg(long, value_name = "FILE", requires = "as_new_log")]
+    newest_checkpoint: Option<PathBuf>,
+}
+
+impl Restore {
+    pub(crate) fn run(self, json: bool) -> Result<(), Failure> {
+        let key = |vkey: &String| {
+            VerifyingKey::parse(vkey)
+                .map_err(|error| Failure::unusable("vkey", format!("{vkey:?}: {error}")))
+        };
+        let log = key(&self.log)?;
+        let recorders = self.recorder.iter().map(key).collect::<Result<Vec<_>, _>>()?;
+        let new_log = self.log_key.as_deref().map(read_key).transpose()?;
+        let new_log = new_log.map(|key| key.verifying_key());
+        let read = |file: &PathBuf| {
+            std::fs::read_to_string(file).map_err(|error| failures::file(file, &error))
+        };
+        let newest = self.newest_checkpoint.as_ref().map(read).transpose()?;
+        let ask = ledger::Restore {
+            from: &self.from,
+            to: &self.to,
+            backup: self.backup,
+            log: &log,
+            recorders: &recorders,
+            new_log: new_log.as_ref(),
+            newest: newest.as_deref(),
+        };
+        let bar = fsck::bar();
+        let mut progress = |done, all| {
+            bar.set_length(all);
+            bar.set_position(done);
+        };
+        let restored = ledger::restore(&ask, &mut progress).map_err(|error| failure(&error))?;
+        let seconds = bar.elapsed().as_secs_f64().max(1e-9);
+        bar.finish_and_clear();
+        if json {
+            say!("{}", self.as_json(&restored, seconds));
+        } else {
+            self.print(&restored, seconds);
+        }
+        if restored.report.is_good() { Ok(()) } else { Err(Failure::reported()) }
+    }
+
+    fn print(&self, restored: &Restored, seconds: f64) {
+        let Restored { backup, data_dir, checkpoint, note, bytes, report } = restored;
+        say!("backup       {backup}, {bytes} bytes, in {}", data_dir.display());
+        say!("size         {} entries under the checkpoint", checkpoint.size);
+        say!("root         {}", checkpoint.root);
+        for line in note.trim_end().lines() {
+            say!("checkpoint   {line}");
+        }
+        fsck::print(report, seconds);
+        if !report.is_good() {
+            eprintln!(
+                "the copy is not good, and no ledger starts on it: bring back another backup"
+            );
+        } else if self.as_new_log {
+            eprintln!(
+                "next: exhibit ledger, with the new key, the data_dir {}, and no checkpoint of the old log",
+                self.to.display()
+            );
+        } else {
+            eprintln!(
+                "next: exhibit ledger, if something else vouches that this is the newest state (a checkpoint_file that was \
+                 kept elsewhere, witnesses); else exhibit ledger --read-only"
+            );
+        }
+    }
+
+    fn as_json(&self, restored: &Restored, seconds: f64) -> serde_json::Value {
+        json!({
+            "backup": restored.backup, "data_dir": restored.data_dir, "origin": restored.checkpoint.origin,
+            "size": restored.checkpoint.size.0, "root": restored.checkpoint.root.to_string(),
+            "checkpoint": restored.note, "bytes": restored.bytes, "as_new_log": self.as_new_log,
+            "fsck": fsck::as_json(&restored.report, seconds)
+        })
+    }
+}

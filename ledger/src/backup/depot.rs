@@ -1,0 +1,306 @@
+//! A folder of backups.
+//!
+//! ```text
+//! lock                          held while a backup is made, shared while one is restored
+//! files/<SHA-256>               the bytes of a file, once, however many backups hold it
+//! backups/<number>.<SHA-256 of this very file>.json
+//! ```
+//!
+//! What stands there is never written again. A backup exists once its manifest has its name, after all its files are
+//! durable. A crash before that leaves files that no manifest names, and the next backup removes them.
+
+#[cfg(test)]
+mod tests;
+
+use std::collections::HashSet;
+use std::fs::{self, File, Permissions, TryLockError};
+use std::io::{Read, Write};
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::UNIX_EPOCH;
+
+use sha2::{Digest, Sha256};
+use tempfile::NamedTempFile;
+
+use super::BackupError;
+use super::manifest::{Manifest, StoredFile, parse_name};
+use crate::folder;
+
+/// Bytes that are read at once.
+const CHUNK_BYTES: usize = 1 << 20;
+
+/// First letters of what was not written to its end.
+const CUT_OFF: &str = ".tmp";
+const DIGEST_LETTERS: usize = 64;
+
+pub(super) struct Depot {
+    dir: PathBuf,
+    _lock: File,
+}
+
+impl Depot {
+    /// Opens or creates the folder, for one who makes a backup.
+    pub(super) fn open(dir: &Path) -> Result<Self, BackupError> {
+        let is_new = !dir.exists();
+        folder::create(dir).map_err(BackupError::file(dir))?;
+        if is_new {
+            let private = Permissions::from_mode(0o700);
+            fs::set_permissions(dir, private).map_err(BackupError::file(dir))?;
+        }
+        for part in ["files", "backups"] {
+            let part = dir.join(part);
+            folder::create(&part).map_err(BackupError::file(&part))?;
+        }
+        let path = dir.join("lock");
+        let lock = File::options().create(true).truncate(false).write(true).open(&path);
+        let lock = lock.map_err(BackupError::file(&path))?;
+        Self::locked(dir, &path, lock, File::try_lock)
+    }
+
+    /// Opens a folder that holds backups, for one who restores.
+    pub(super) fn read(dir: &Path) -> Result<Self, BackupError> {
+        let path = dir.join("lock");
+        let none = |_| BackupError::Missing {
+            folder: dir.to_owned(),
+            wanted: None,
+            there: "none".to_owned(),
+        };
+        let lock = File::open(&path).map_err(none)?;
+        Self::locked(dir, &path, lock, File::try_lock_shared)
+    }
+
+    fn locked(
+        dir: &Path,
+        path: &Path,
+        lock: File,
+        take: impl FnOnce(&File) -> Result<(), TryLockError>,
+    ) -> Result<Self, BackupError> {
+        match take(&lock) {
+            Err(TryLockError::WouldBlock) => return Err(BackupError::Busy(dir.to_owned())),
+            Err(TryLockError::Error(error)) => return Err(BackupError::file(path)(error)),
+            Ok(()) => {}
+        }
+        let dir = dir.canonicalize().map_err(BackupError::file(dir))?;
+        Ok(Self { dir, _lock: lock })
+    }
+
+    pub(super) fn dir(&self) -> &Path {
+        &self.dir
+    }
+
+    /// The number of the next backup.
+    pub(super) fn next_number(&self) -> Result<u64, BackupError> {
+        Ok(self.names()?.last().map_or(0, |(number, _)| *number) + 1)
+    }
+
+    /// Every backup that can be read, the oldest first.
+    pub(super) fn manifests(&self) -> Result<Vec<Manifest>, BackupError> {
+        let names = self.names()?;
+        Ok(names.iter().filter_map(|(_, name)| self.load(name).ok()).collect())
+    }
+
+    /// The backup of this number, else the newest.
+    pub(super) fn find(&self, wanted: Option<u64>) -> Result<Manifest, BackupError> {
+        let names = self.names()?;
+        let found = match wanted {
+            Some(wanted) => names.iter().find(|(number, _)| *number == wanted),
+            None => names.last(),
+        };
+        match found {
+            Some((_, name)) => self.load(name),
+            None => {
+                let there: Vec<_> = names.iter().map(|(number, _)| number.to_string()).collect();
+                let there = if there.is_empty() { "none".to_owned() } else { there.join(", ") };
+                Err(BackupError::Missing { folder: self.dir.clone(), wanted, there })
+            }
+        }
+    }
+
+    /// Takes a file of a store in, and says how many bytes had to be copied: none of a table that `known`, the backup
+    /// before, has.
+    pub(super) fn take(
+        &self,
+        path: &Path,
+        known: Option<&Manifest>,
+        stop: &AtomicBool,
+    ) -> Result<(StoredFile, u64), BackupError> {
+        let about = || BackupError::file(path);
+        let metadata = fs::metadata(path).map_err(about())?;
+        let modified = metadata.modified().map_err(about())?;
+        let modified_ns = modified.duration_since(UNIX_EPOCH).unwrap_or_default().as_nanos();
+        let modified_ns = u64::try_from(modified_ns).unwrap_or_default();
+        let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        let is_same = |file: &&StoredFile| {
+            let same = (&*file.name, file.bytes, file.modified_ns);
+            same == (&*name, metadata.len(), modified_ns) && self.has(file)
+        };
+        // Tables never change. Every other file is small, or grows under its name.
+        let is_table = path.extension().is_some_and(|extension| extension == "sst");
+        if is_table && let Some(file) = known.and_then(|known| known.files.iter().find(is_same)) {
+            return Ok((file.clone(), 0));
+        }
+        let files = self.dir.join("files");
+        let mut from = File::open(path).map_err(about())?;
+        let mut part = temporary(&files)?;
+        let (bytes, sha256) = copy((&mut from, path), (part.as_file_mut(), &files), stop)?;
+        let file = StoredFile { name, bytes, sha256, modified_ns };
+        if self.has(&file) {
+            return Ok((file, 0));
+        }
+        part.as_file().sync_all().map_err(BackupError::file(&files))?;
+        part.persist(self.path(&file)).map_err(|error| BackupError::file(&files)(error.error))?;
+        Ok((file, bytes))
+    }
+
+    /// Makes a backup of files that were taken. `before` runs when they are durable, and nothing names them yet.
+    pub(super) fn keep(
+        &self,
+        manifest: &Manifest,
+        before: impl FnOnce() -> Result<(), BackupError>,
+    ) -> Result<(), BackupError> {
+        let files = self.dir.join("files");
+        folder::sync(&files).map_err(BackupError::file(&files))?;
+        before()?;
+        let backups = self.dir.join("backups");
+        let failed = || BackupError::file(&backups);
+        let encoded = manifest.encode().map_err(std::io::Error::other);
+        let (name, bytes) = encoded.map_err(failed())?;
+        let mut file = temporary(&backups)?;
+        file.write_all(&bytes).map_err(failed())?;
+        file.as_file().sync_all().map_err(failed())?;
+        file.persist(backups.join(name)).map_err(|error| failed()(error.error))?;
+        folder::sync(&backups).map_err(failed())
+    }
+
+    /// Removes all backups but the newest `keep`, and every file that no backup needs; the numbers of those that are
+    /// gone. A crash leaves files too many, and never a backup without its files.
+    pub(super) fn purge(&self, keep: u32) -> Result<Vec<u64>, BackupError> {
+        let backups = self.dir.join("backups");
+        let names = self.names()?;
+        let old = names.len().saturating_sub(keep as usize);
+        let (old, kept) = names.split_at(old);
+        for (_, name) in old {
+            let path = backups.join(name);
+            fs::remove_file(&path).map_err(BackupError::file(&path))?;
+        }
+        folder::sync(&backups).map_err(BackupError::file(&backups))?;
+        self.remove_unneeded(kept)?;
+        Ok(old.iter().map(|(number, _)| *number).collect())
+    }
+
+    fn remove_unneeded(&self, kept: &[(u64, String)]) -> Result<(), BackupError> {
+        let mut needed = HashSet::new();
+        for (_, name) in kept {
+            match self.load(name) {
+                Ok(manifest) => needed.extend(manifest.files.into_iter().map(|file| file.sha256)),
+                Err(error) => {
+                    // What it needs is not known.
+                    tracing::warn!(%error, "no file of the backups' folder is removed");
+                    return Ok(());
+                }
+            }
+        }
+        let is_cut = |name: &str| name.starts_with(CUT_OFF);
+        let is_file = |name: &str| name.len() == DIGEST_LETTERS && !needed.contains(name);
+        for (part, holds_files) in [("files", true), ("backups", false)] {
+            for path in entries(&self.dir.join(part))? {
+                let name = path.file_name().unwrap_or_default().to_string_lossy();
+                if is_cut(&name) || holds_files && is_file(&name) {
+                    fs::remove_file(&path).map_err(BackupError::file(&path))?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Puts a file of a backup at `to`, where nothing is yet, durably but for its name.
+    pub(super) fn give(&self, file: &StoredFile, to: &Path) -> Result<(), BackupError> {
+        let path = self.path(file);
+        let damaged = |what: String| BackupError::Damaged {
+            path: path.clone(),
+            what: format!("{what} ({} of the store)", file.name),
+        };
+        let mut from = match File::open(&path) {
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+                return Err(damaged("it is missing".to_owned()));
+            }
+            opened => opened.map_err(BackupError::file(&path))?,
+        };
+        let mut written = File::create_new(to).map_err(BackupError::file(to))?;
+        let never = AtomicBool::new(false);
+        let (bytes, sha256) = copy((&mut from, &path), (&mut written, to), &never)?;
+        if bytes != file.bytes {
+            return Err(damaged(format!("it has {bytes} bytes, not {}", file.bytes)));
+        }
+        if sha256 != file.sha256 {
+            return Err(damaged("its bytes do not have the SHA-256 that its name says".to_owned()));
+        }
+        written.sync_all().map_err(BackupError::file(to))
+    }
+
+    fn has(&self, file: &StoredFile) -> bool {
+        fs::metadata(self.path(file)).is_ok_and(|found| found.len() == file.bytes)
+    }
+
+    fn path(&self, file: &StoredFile) -> PathBuf {
+        self.dir.join("files").join(&file.sha256)
+    }
+
+    fn load(&self, name: &str) -> Result<Manifest, BackupError> {
+        let path = self.dir.join("backups").join(name);
+        let bytes = fs::read(&path).map_err(BackupError::file(&path))?;
+        Manifest::decode(name, &bytes).map_err(|what| BackupError::Damaged { path, what })
+    }
+
+    /// Numbers and names of the manifests, ascending.
+    fn names(&self) -> Result<Vec<(u64, String)>, BackupError> {
+        let mut names: Vec<_> = entries(&self.dir.join("backups"))?
+            .into_iter()
+            .filter_map(|path| {
+                let name = path.file_name()?.to_str()?.to_owned();
+                Some((parse_name(&name)?.0, name))
+            })
+            .collect();
+        names.sort();
+        Ok(names)
+    }
+}
+
+fn temporary(folder: &Path) -> Result<NamedTempFile, BackupError> {
+    let file = tempfile::Builder::new().prefix(CUT_OFF).tempfile_in(folder);
+    file.map_err(BackupError::file(folder))
+}
+
+/// Everything that stands in a folder.
+pub(super) fn entries(folder: &Path) -> Result<Vec<PathBuf>, BackupError> {
+    let mut paths = Vec::new();
+    for entry in fs::read_dir(folder).map_err(BackupError::file(folder))? {
+        paths.push(entry.map_err(BackupError::file(folder))?.path());
+    }
+    paths.sort();
+    Ok(paths)
+}
+
+/// Copies a file to its end; its length and SHA-256.
+fn copy(
+    (from, from_path): (&mut File, &Path),
+    (to, to_path): (&mut File, &Path),
+    stop: &AtomicBool,
+) -> Result<(u64, String), BackupError> {
+    let mut hash = Sha256::new();
+    let mut bytes = 0;
+    let mut chunk = vec![0; CHUNK_BYTES];
+    loop {
+        if stop.load(Ordering::Relaxed) {
+            return Err(BackupError::Stopped);
+        }
+        let read = from.read(&mut chunk).map_err(BackupError::file(from_path))?;
+        if read == 0 {
+            return Ok((bytes, hex::encode(hash.finalize())));
+        }
+        hash.update(&chunk[..read]);
+        to.write_all(&chunk[..read]).map_err(BackupError::file(to_path))?;
+        bytes += read as u64;
+    }
+}

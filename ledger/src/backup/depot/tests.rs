@@ -1,0 +1,104 @@
+//! A folder of backups, cut off and changed in every way.
+
+use super::*;
+use tlog::{Checkpoint, Hash, TreeSize};
+
+fn make(depot: &Depot, store: &Path, stop: bool) -> Result<(Manifest, u64), BackupError> {
+    let stop = AtomicBool::new(stop);
+    let known = depot.manifests()?.pop();
+    let (mut files, mut copied) = (Vec::new(), 0);
+    for path in entries(store)? {
+        let (file, bytes) = depot.take(&path, known.as_ref(), &stop)?;
+        files.push(file);
+        copied += bytes;
+    }
+    let checkpoint = Checkpoint { origin: "log".into(), size: TreeSize(1), root: Hash([1; 32]) };
+    let manifest =
+        Manifest::new(depot.next_number()?, 1, &checkpoint, "note", String::new(), files);
+    depot.keep(&manifest, || Ok(()))?;
+    Ok((manifest, copied))
+}
+
+fn names(depot: &Depot, part: &str) -> usize {
+    fs::read_dir(depot.dir.join(part)).unwrap().count()
+}
+
+#[test]
+fn only_what_is_new_is_copied_and_only_what_is_needed_stays() {
+    let scratch = tempfile::tempdir().unwrap();
+    let store = scratch.path().join("store");
+    fs::create_dir(&store).unwrap();
+    let depot = Depot::open(&scratch.path().join("backups")).unwrap();
+    assert!(matches!(depot.find(None), Err(BackupError::Missing { .. })));
+    fs::write(store.join("1.sst"), [1; 1000]).unwrap();
+    fs::write(store.join("CURRENT"), "one").unwrap();
+    assert_eq!(make(&depot, &store, false).unwrap().1, 1003);
+    fs::write(store.join("2.sst"), [2; 100]).unwrap();
+    fs::write(store.join("CURRENT"), "two").unwrap();
+    assert_eq!(make(&depot, &store, false).unwrap().1, 103);
+    assert_eq!(names(&depot, "files"), 4);
+    // A table that is gone goes with the last backup that holds it.
+    fs::remove_file(store.join("1.sst")).unwrap();
+    assert_eq!(make(&depot, &store, false).unwrap().1, 0);
+    assert_eq!(depot.purge(1).unwrap(), [1, 2]);
+    assert_eq!((names(&depot, "files"), names(&depot, "backups")), (2, 1));
+    assert_eq!(depot.find(None).unwrap().backup, 3);
+    let error = depot.find(Some(1)).unwrap_err().to_string();
+    assert!(error.contains("no backup 1; there are: 3"), "{error}");
+}
+
+#[test]
+fn what_was_cut_off_harms_nothing_and_is_removed() {
+    let scratch = tempfile::tempdir().unwrap();
+    let store = scratch.path().join("store");
+    fs::create_dir(&store).unwrap();
+    let depot = Depot::open(&scratch.path().join("backups")).unwrap();
+    fs::write(store.join("1.sst"), [1; 1000]).unwrap();
+    make(&depot, &store, false).unwrap();
+    fs::write(store.join("2.sst"), [2; 1000]).unwrap();
+    assert!(matches!(make(&depot, &store, true), Err(BackupError::Stopped)));
+    // As a kill leaves it: a part, a whole file that nothing names, a manifest without its name.
+    let unnamed = format!("files/{}", "a".repeat(64));
+    for odd in ["files/.tmpX", unnamed.as_str(), "backups/.tmpY"] {
+        fs::write(depot.dir.join(odd), "cut").unwrap();
+    }
+    assert_eq!(depot.find(None).unwrap().backup, 1);
+    make(&depot, &store, false).unwrap();
+    assert_eq!(depot.purge(9).unwrap(), [] as [u64; 0]);
+    assert_eq!((names(&depot, "files"), names(&depot, "backups")), (2, 2));
+    let file = &depot.find(Some(1)).unwrap().files[0];
+    depot.give(file, &scratch.path().join("back")).unwrap();
+    assert_eq!(fs::read(scratch.path().join("back")).unwrap(), [1; 1000]);
+}
+
+#[test]
+fn one_changed_byte_is_found_and_named() {
+    let scratch = tempfile::tempdir().unwrap();
+    let store = scratch.path().join("store");
+    fs::create_dir(&store).unwrap();
+    let depot = Depot::open(&scratch.path().join("backups")).unwrap();
+    fs::write(store.join("1.sst"), [1; 1000]).unwrap();
+    let (manifest, _) = make(&depot, &store, false).unwrap();
+    let path = depot.path(&manifest.files[0]);
+    let mut bytes = fs::read(&path).unwrap();
+    bytes[500] ^= 1;
+    fs::write(&path, bytes).unwrap();
+    let error = depot.give(&manifest.files[0], &scratch.path().join("back")).unwrap_err();
+    let error = error.to_string();
+    assert!(error.contains("1.sst") && error.contains(&manifest.files[0].sha256), "{error}");
+    fs::remove_file(&path).unwrap();
+    let error = depot.give(&manifest.files[0], &scratch.path().join("again")).unwrap_err();
+    assert!(error.to_string().contains("missing"), "{error}");
+}
+
+#[test]
+fn one_at_a_time() {
+    let scratch = tempfile::tempdir().unwrap();
+    let dir = scratch.path().join("backups");
+    let first = Depot::open(&dir).unwrap();
+    assert!(matches!(Depot::open(&dir), Err(BackupError::Busy(_))));
+    assert!(matches!(Depot::read(&dir), Err(BackupError::Busy(_))));
+    drop(first);
+    let _reading = (Depot::read(&dir).unwrap(), Depot::read(&dir).unwrap());
+    assert!(matches!(Depot::open(&dir), Err(BackupError::Busy(_))));
+}

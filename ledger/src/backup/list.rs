@@ -1,0 +1,88 @@
+//! The backups that may exist, written down beside the store: an erasure cannot reach them, and says which they are.
+//!
+//! A backup is written down before it is whole, and crossed out after it is removed. So a crash leaves one too many
+//! here, never one too few. Backups that a person copied elsewhere are not known.
+
+use std::fs;
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+
+use crate::folder;
+
+const NAME: &str = "backups";
+
+/// A backup that may exist.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct BackupMade {
+    /// The folder that it was put into.
+    pub folder: PathBuf,
+    /// Its number there.
+    pub backup: u64,
+    /// Unix nanoseconds, by the ledger's clock.
+    pub made_at_ns: u64,
+    /// Size of the checkpoint that was published then. It may hold some entries more.
+    pub size: u64,
+}
+
+/// The backups of the ledger in `data_dir` that may exist, the oldest first.
+///
+/// # Errors
+/// When the list cannot be read.
+pub fn backups_made(data_dir: &Path) -> io::Result<Vec<BackupMade>> {
+    let text = match fs::read_to_string(data_dir.join(NAME)) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+        read => read?,
+    };
+    text.lines().map(|line| serde_json::from_str(line).map_err(io::Error::other)).collect()
+}
+
+/// Writes a backup down.
+pub(super) fn add(data_dir: &Path, made: BackupMade) -> io::Result<()> {
+    let mut all = backups_made(data_dir)?;
+    all.retain(|known| (&known.folder, known.backup) != (&made.folder, made.backup));
+    all.push(made);
+    write(data_dir, &all)
+}
+
+/// Crosses out the backups of a folder that are gone.
+pub(super) fn cross_out(data_dir: &Path, folder: &Path, gone: &[u64]) -> io::Result<()> {
+    let mut all = backups_made(data_dir)?;
+    all.retain(|known| known.folder != folder || !gone.contains(&known.backup));
+    write(data_dir, &all)
+}
+
+/// Replaces the list.
+pub(super) fn write(data_dir: &Path, all: &[BackupMade]) -> io::Result<()> {
+    let mut file = tempfile::NamedTempFile::new_in(data_dir)?;
+    for made in all {
+        serde_json::to_writer(&mut file, made)?;
+        file.write_all(b"\n")?;
+    }
+    file.as_file().sync_all()?;
+    file.persist(data_dir.join(NAME)).map_err(|error| error.error)?;
+    folder::sync(data_dir)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_made_is_known_until_it_is_gone() {
+        let dir = tempfile::tempdir().unwrap();
+        assert!(backups_made(dir.path()).unwrap().is_empty());
+        let made = |folder: &str, backup| BackupMade {
+            folder: folder.into(),
+            backup,
+            made_at_ns: 5,
+            size: 7,
+        };
+        for one in [made("/a", 1), made("/a", 2), made("/b", 1), made("/a", 2)] {
+            add(dir.path(), one).unwrap();
+        }
+        cross_out(dir.path(), Path::new("/a"), &[1]).unwrap();
+        assert_eq!(backups_made(dir.path()).unwrap(), [made("/b", 1), made("/a", 2)]);
+    }
+}

@@ -1,0 +1,84 @@
+//! Asking the ledger for a backup of itself. The folder is the configuration's alone: a caller names none.
+
+use std::sync::Arc;
+
+use axum::extract::State;
+use axum::http::{Extensions, HeaderMap, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use axum::routing::post;
+use axum::{Json, Router};
+use proto::Role;
+use proto::v1::evidence_accessed::{Door, Result as Outcome};
+use serde_json::json;
+use tonic::{Code, Status};
+
+use super::access::Reading;
+use super::{Doors, status};
+use crate::backup::{Backup, BackupError, Backups};
+
+pub(super) fn router(doors: Doors) -> Router {
+    Router::new().route("/v1/backups", post(make)).with_state(doors)
+}
+
+/// Makes a backup, and answers when it is whole.
+async fn make(State(doors): State<Doors>, extensions: Extensions, headers: HeaderMap) -> Response {
+    let header = headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok());
+    match admit(&doors, header, &extensions).await {
+        Ok(backups) => match backups.make().await {
+            Ok(backup) => Json(answer(&backup)).into_response(),
+            Err(error) => {
+                tracing::error!(%error, "a backup was not made");
+                let status = match error {
+                    BackupError::Busy(_) => StatusCode::CONFLICT,
+                    _ => StatusCode::SERVICE_UNAVAILABLE,
+                };
+                problem(status, error.code(), &error.to_string())
+            }
+        },
+        Err(refused) => {
+            let code = refused.metadata().get("exhibit-code").and_then(|code| code.to_str().ok());
+            let status = match refused.code() {
+                Code::Unauthenticated => StatusCode::UNAUTHORIZED,
+                Code::PermissionDenied => StatusCode::FORBIDDEN,
+                Code::FailedPrecondition => StatusCode::CONFLICT,
+                _ => StatusCode::SERVICE_UNAVAILABLE,
+            };
+            problem(status, code.unwrap_or("refused"), refused.message())
+        }
+    }
+}
+
+/// Only an admin may have all evidence copied, and that is recorded first: so it stands in the backup, too.
+async fn admit(
+    doors: &Doors,
+    authorization: Option<&str>,
+    extensions: &Extensions,
+) -> Result<Arc<Backups>, Status> {
+    let end_index = doors.published.borrow().checkpoint.size.0;
+    let reading = Reading { door: Door::Backup, first_index: 0, end_index };
+    let reader = doors.admit(authorization, extensions, reading).await?;
+    if reader.role != Role::Admin {
+        doors.record(&reader, reading, Outcome::Denied).await?;
+        let message = "a backup holds all evidence: asking for one needs the role admin";
+        return Err(status::status(Code::PermissionDenied, "role_missing", message));
+    }
+    let Some(backups) = doors.backups.clone() else {
+        doors.record(&reader, reading, Outcome::Refused).await?;
+        let message = "the ledger's configuration names no folder for backups: add `folder` to [ledger.backup]";
+        return Err(status::status(Code::FailedPrecondition, "no_backup_folder", message));
+    };
+    doors.record(&reader, reading, Outcome::Allowed).await?;
+    Ok(backups)
+}
+
+fn answer(backup: &Backup) -> serde_json::Value {
+    json!({
+        "backup": backup.backup, "folder": backup.folder, "origin": backup.checkpoint.origin,
+        "size": backup.checkpoint.size.0, "root": backup.checkpoint.root.to_string(), "files": backup.files,
+        "bytes": backup.bytes, "bytes_copied": backup.bytes_copied, "purged": backup.purged
+    })
+}
+
+fn problem(status: StatusCode, code: &str, message: &str) -> Response {
+    (status, Json(json!({ "code": code, "message": message }))).into_response()
+}

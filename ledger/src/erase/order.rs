@@ -1,0 +1,238 @@
+//! Orders: what one person asks for and another approves.
+//!
+//! An order that waits stands in memory alone, and is gone after a day or a restart; then it is asked for again. What was
+//! approved is in the log.
+
+use std::collections::BTreeMap;
+use std::time::{Duration, Instant};
+
+use identity::Principal;
+use proto::ids::Id;
+use serde::{Deserialize, Serialize};
+
+use super::scope::{Conditions, Scope};
+
+/// How long an order waits for its approval.
+const PATIENCE: Duration = Duration::from_secs(24 * 3600);
+/// Most orders that wait.
+const MAX_WAITING: usize = 1_000;
+/// Longest reason, in bytes.
+const MAX_REASON_BYTES: usize = 4_096;
+
+/// What is asked for, as it comes through the door.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "snake_case", deny_unknown_fields)]
+pub(crate) enum Request {
+    /// Erase disclosures.
+    Erase { scope: Scope, reason: String },
+    /// Place a legal hold.
+    Hold { scope: Scope, reason: String },
+    /// Release one, by its id.
+    Release { hold: String, reason: String },
+}
+
+/// An order that was checked.
+#[derive(Debug, Clone)]
+pub(crate) struct Order {
+    pub(crate) task: Task,
+    pub(crate) reason: String,
+    pub(crate) asked_by: Principal,
+    until: Instant,
+}
+
+/// What an order does.
+#[derive(Debug, Clone)]
+pub(crate) enum Task {
+    Erase(Conditions),
+    Hold(Conditions),
+    Release(Id),
+}
+
+/// Why an order is not taken, or not carried out.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum OrderError {
+    #[error("{0}")]
+    Unusable(String),
+    #[error(
+        "no order {0} waits here: it may have been approved, or have expired, or the ledger was restarted; ask again"
+    )]
+    Unknown(String),
+    #[error("who asked may not approve: another person with the role approver must")]
+    SamePerson,
+    #[error("{MAX_WAITING} orders wait for their approval; approve some, or let them expire")]
+    TooManyOrders,
+    #[error("no hold {0} is in force")]
+    UnknownHold(String),
+    #[error("as many holds are in force as there can be; release some")]
+    TooManyHolds,
+    #[error("nothing is there to erase: no disclosure is left in that scope")]
+    Nothing,
+    #[error(
+        "{0} exchanges in that scope are still open; erase them when they have ended, or when their gateway has started anew"
+    )]
+    Open(usize),
+    #[error("it is held: release {} first", .0.join(", "))]
+    Held(Vec<String>),
+    #[error("the retention class {0} of the ledger's configuration forbids erasure")]
+    ClassForbids(String),
+    #[error(
+        "it is more than one erasure takes, {} leaves: erase in parts, with before_ns",
+        super::unit::MAX_LEAVES
+    )]
+    TooLarge,
+    #[error("the ledger could not read its store; its log says why")]
+    Store(#[from] crate::store::StoreError),
+    #[error("{0}")]
+    Stopped(#[from] crate::sequencer::Stopped),
+}
+
+impl OrderError {
+    /// Stable name of the refusal.
+    pub(crate) fn code(&self) -> &'static str {
+        match self {
+            Self::Unusable(_) => "order_unusable",
+            Self::Unknown(_) => "order_unknown",
+            Self::SamePerson => "same_person",
+            Self::TooManyOrders => "too_many_orders",
+            Self::UnknownHold(_) => "hold_unknown",
+            Self::TooManyHolds => "too_many_holds",
+            Self::Nothing => "nothing_to_erase",
+            Self::Open(_) => "exchanges_open",
+            Self::Held(_) => "held",
+            Self::ClassForbids(_) => "class_forbids_erasure",
+            Self::TooLarge => "erasure_too_large",
+            Self::Store(_) => "store_failed",
+            Self::Stopped(_) => "ledger_stopped",
+        }
+    }
+}
+
+impl Request {
+    /// # Errors
+    /// [`OrderError::Unusable`].
+    pub(crate) fn check(self) -> Result<(Task, String), OrderError> {
+        let conditions =
+            |scope: Scope| scope.check().map_err(|error| OrderError::Unusable(error.to_string()));
+        let (task, reason) = match self {
+            Self::Erase { scope, reason } => (Task::Erase(conditions(scope)?), reason),
+            Self::Hold { scope, .. } if scope.class.is_some() => {
+                let message =
+                    "a hold names no class: what is in a class changes with the configuration";
+                return Err(OrderError::Unusable(message.into()));
+            }
+            Self::Hold { scope, reason } => (Task::Hold(conditions(scope)?), reason),
+            Self::Release { hold, reason } => (Task::Release(id(&hold)?), reason),
+        };
+        if reason.trim().is_empty() || reason.len() > MAX_REASON_BYTES {
+            let message = format!("give a reason of 1 to {MAX_REASON_BYTES} bytes");
+            return Err(OrderError::Unusable(message));
+        }
+        Ok((task, reason))
+    }
+}
+
+/// An id as 32 hex digits.
+///
+/// # Errors
+/// [`OrderError::Unusable`].
+pub(crate) fn id(text: &str) -> Result<Id, OrderError> {
+    let parsed = hex::decode(text).ok().and_then(|bytes| Id::from_slice(&bytes));
+    parsed.ok_or_else(|| OrderError::Unusable("an id has 32 hex digits".into()))
+}
+
+/// Orders that wait.
+#[derive(Debug, Default)]
+pub(crate) struct Orders(BTreeMap<Id, Order>);
+
+impl Orders {
+    /// # Errors
+    /// [`OrderError::TooManyOrders`].
+    pub(crate) fn put(
+        &mut self,
+        id: Id,
+        task: Task,
+        reason: String,
+        asked_by: Principal,
+    ) -> Result<(), OrderError> {
+        let now = Instant::now();
+        self.0.retain(|_, order| order.until > now);
+        if self.0.len() >= MAX_WAITING {
+            return Err(OrderError::TooManyOrders);
+        }
+        self.0.insert(id, Order { task, reason, asked_by, until: now + PATIENCE });
+        Ok(())
+    }
+
+    /// The order, for somebody who may approve it; it waits on until it is taken.
+    ///
+    /// # Errors
+    /// [`OrderError::Unknown`], [`OrderError::SamePerson`].
+    pub(crate) fn find(&self, id: Id, approver: &Principal) -> Result<Order, OrderError> {
+        let waiting = self.0.get(&id).filter(|order| order.until > Instant::now());
+        let order = waiting.ok_or_else(|| OrderError::Unknown(id.to_string()))?;
+        let (asker, approver) = (name(&order.asked_by), name(approver));
+        if asker == approver { Err(OrderError::SamePerson) } else { Ok(order.clone()) }
+    }
+
+    /// Removes an order; `false` when somebody was faster.
+    pub(crate) fn take(&mut self, id: Id) -> bool {
+        self.0.remove(&id).is_some()
+    }
+
+    /// Those that wait.
+    pub(crate) fn each(&self) -> impl Iterator<Item = (Id, &Order)> {
+        let now = Instant::now();
+        self.0.iter().filter(move |(_, order)| order.until > now).map(|(id, order)| (*id, order))
+    }
+}
+
+/// What tells two people apart.
+fn name(principal: &Principal) -> (&str, &str) {
+    (&principal.issuer, &principal.subject)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn person(subject: &str) -> Principal {
+        let subject = subject.to_owned();
+        Principal { issuer: "https://issuer".into(), subject, ..Principal::unauthenticated() }
+    }
+
+    #[test]
+    fn who_asked_may_not_approve() {
+        let mut orders = Orders::default();
+        let id = Id([1; 16]);
+        orders.put(id, Task::Release(Id([2; 16])), "over".into(), person("cora")).unwrap();
+        assert!(matches!(orders.find(id, &person("cora")), Err(OrderError::SamePerson)));
+        assert!(orders.find(id, &person("abel")).is_ok());
+        assert!(orders.take(id) && !orders.take(id));
+        assert!(matches!(orders.find(id, &person("abel")), Err(OrderError::Unknown(_))));
+    }
+
+    #[test]
+    fn a_request_has_a_reason_and_a_scope() {
+        let check = |text: &str| serde_json::from_str::<Request>(text).unwrap().check();
+        assert!(check(r#"{"kind":"erase","scope":{"subject":"a"},"reason":"asked to"}"#).is_ok());
+        for bad in [
+            r#"{"kind":"erase","scope":{"subject":"a"},"reason":" "}"#,
+            r#"{"kind":"hold","scope":{},"reason":"x"}"#,
+            r#"{"kind":"hold","scope":{"class":"c"},"reason":"x"}"#,
+            r#"{"kind":"release","hold":"zz","reason":"x"}"#,
+        ] {
+            assert!(matches!(check(bad), Err(OrderError::Unusable(_))), "{bad}");
+        }
+    }
+
+    #[test]
+    fn only_so_many_wait() {
+        let mut orders = Orders::default();
+        for n in 0..MAX_WAITING as u64 {
+            let id = Id((u128::from(n)).to_be_bytes());
+            orders.put(id, Task::Release(id), "x".into(), person("cora")).unwrap();
+        }
+        let one_more = orders.put(Id([9; 16]), Task::Release(Id([9; 16])), "x".into(), person("c"));
+        assert!(matches!(one_more, Err(OrderError::TooManyOrders)));
+    }
+}

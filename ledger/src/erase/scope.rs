@@ -1,0 +1,204 @@
+//! What an erasure takes, and what a hold covers: exchanges, by what is known of them.
+
+use proto::ids::Id;
+use serde::{Deserialize, Serialize};
+
+use super::unit::{Seen, Unit, server_of};
+
+/// Longest text of a field, in bytes.
+const MAX_TEXT_BYTES: usize = 1_024;
+
+/// Conditions that must all hold. An exchange is taken whole or not at all, since it has one key.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct Scope {
+    /// `subject` of the caller (or reader), exactly.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) subject: Option<String>,
+    /// `issuer` of that subject; without it, of any issuer.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) issuer: Option<String>,
+    /// A session, 32 hex digits.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) session: Option<String>,
+    /// An exchange, 32 hex digits.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) exchange: Option<String>,
+    /// Recorded at or after this time, Unix ns.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) from_ns: Option<u64>,
+    /// Recorded before this time, Unix ns.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) before_ns: Option<u64>,
+    /// A retention class of the configuration.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) class: Option<String>,
+}
+
+/// A scope that was checked.
+#[derive(Debug, Clone)]
+pub(crate) struct Conditions {
+    scope: Scope,
+    session: Option<Id>,
+    exchange: Option<Id>,
+}
+
+/// Why a scope is none, in words for the caller.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{0}")]
+pub(crate) struct ScopeError(String);
+
+impl Scope {
+    /// # Errors
+    /// When nothing is said, or an id is none.
+    pub(crate) fn check(self) -> Result<Conditions, ScopeError> {
+        if self == Self::default() {
+            return Err(ScopeError(
+                "say what it is about: subject, session, exchange, from_ns, before_ns or class"
+                    .into(),
+            ));
+        }
+        if self.issuer.is_some() && self.subject.is_none() {
+            return Err(ScopeError("issuer needs a subject beside it".into()));
+        }
+        let texts = [("subject", &self.subject), ("issuer", &self.issuer), ("class", &self.class)];
+        for (field, text) in texts {
+            let is_usable = |text: &String| (1..=MAX_TEXT_BYTES).contains(&text.len());
+            if !text.as_ref().is_none_or(is_usable) {
+                let message = format!("{field} must have 1 to {MAX_TEXT_BYTES} bytes");
+                return Err(ScopeError(message));
+            }
+        }
+        let session = id("session", self.session.as_deref())?;
+        let exchange = id("exchange", self.exchange.as_deref())?;
+        Ok(Conditions { scope: self, session, exchange })
+    }
+}
+
+fn id(field: &str, text: Option<&str>) -> Result<Option<Id>, ScopeError> {
+    let Some(text) = text else { return Ok(None) };
+    let parsed = hex::decode(text).ok().and_then(|bytes| Id::from_slice(&bytes));
+    let message = || ScopeError(format!("{field} must be 32 hex digits, as events show it"));
+    parsed.map(Some).ok_or_else(message)
+}
+
+impl Conditions {
+    pub(crate) fn scope(&self) -> &Scope {
+        &self.scope
+    }
+
+    /// Whether disclosures must be opened to tell.
+    pub(crate) fn needs_principal(&self) -> bool {
+        self.scope.subject.is_some()
+    }
+
+    /// Everything of the unit is within: what an erasure takes.
+    pub(crate) fn take(&self, unit: &Unit, class: Option<&str>) -> bool {
+        self.is_about(unit, class)
+            && self.scope.from_ns.is_none_or(|from| unit.oldest_ns >= from)
+            && self.scope.before_ns.is_none_or(|before| unit.newest_ns < before)
+    }
+
+    /// Anything of the unit is within: what a hold keeps.
+    pub(crate) fn touch(&self, unit: &Unit, class: Option<&str>) -> bool {
+        self.is_about(unit, class)
+            && self.scope.from_ns.is_none_or(|from| unit.newest_ns >= from)
+            && self.scope.before_ns.is_none_or(|before| unit.oldest_ns < before)
+    }
+
+    /// Whether a leaf shows that its unit may be within: by the narrowest condition, which alone tells enough.
+    pub(crate) fn point_at<'c>(
+        &self,
+        seen: &Seen,
+        class_of: impl Fn(Option<&str>) -> Option<&'c str>,
+    ) -> bool {
+        let event = &seen.leaf.event;
+        if let Some(exchange) = self.exchange {
+            return event.exchange_id == exchange.0[..];
+        }
+        if let Some(session) = self.session {
+            return event.session_id == session.0[..];
+        }
+        if let Some(subject) = &self.scope.subject {
+            return seen.principal.as_ref().is_some_and(|(_, named)| named == subject);
+        }
+        let server = event.kind.as_ref().and_then(server_of);
+        // Of an exchange another leaf names the server.
+        let tells_class = server.is_some() || event.exchange_id.is_empty();
+        let is_class =
+            |wanted: &str| tells_class && class_of(server).is_some_and(|class| class == wanted);
+        self.scope.class.as_deref().is_none_or(is_class)
+            && self.scope.before_ns.is_none_or(|before| seen.leaf.recorded_at_ns < before)
+    }
+
+    fn is_about(&self, unit: &Unit, class: Option<&str>) -> bool {
+        let is_subject = |subject: &String| {
+            let is_issuer = |issuer: &str| self.scope.issuer.as_ref().is_none_or(|i| i == issuer);
+            unit.principals.iter().any(|(issuer, named)| named == subject && is_issuer(issuer))
+        };
+        self.scope.subject.as_ref().is_none_or(is_subject)
+            && self.session.is_none_or(|session| unit.sessions.contains(&session))
+            && self.exchange.is_none_or(|exchange| unit.exchange == Some(exchange))
+            && self.scope.class.as_deref().is_none_or(|wanted| class == Some(wanted))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn unit() -> Unit {
+        Unit {
+            oldest_ns: 100,
+            newest_ns: 200,
+            exchange: Some(Id([1; 16])),
+            sessions: vec![Id([2; 16])],
+            principals: vec![("https://issuer".into(), "alice".into())],
+            ..Unit::default()
+        }
+    }
+
+    fn scope(text: &str) -> Conditions {
+        serde_json::from_str::<Scope>(text).unwrap().check().unwrap()
+    }
+
+    #[test]
+    fn every_condition_must_hold() {
+        let exchange = "01".repeat(16);
+        for (text, takes) in [
+            (r#"{"subject":"alice"}"#.to_owned(), true),
+            (r#"{"subject":"alice","issuer":"https://other"}"#.to_owned(), false),
+            (r#"{"subject":"alic"}"#.to_owned(), false),
+            (format!(r#"{{"exchange":"{exchange}"}}"#), true),
+            (format!(r#"{{"exchange":"{exchange}","subject":"bob"}}"#), false),
+            (format!(r#"{{"session":"{exchange}"}}"#), false),
+            (r#"{"class":"trading"}"#.to_owned(), true),
+            (r#"{"class":"other"}"#.to_owned(), false),
+        ] {
+            assert_eq!(scope(&text).take(&unit(), Some("trading")), takes, "{text}");
+        }
+    }
+
+    #[test]
+    fn an_erasure_takes_what_is_within_and_a_hold_keeps_what_it_touches() {
+        for (text, takes, touches) in [
+            (r#"{"before_ns":201}"#, true, true),
+            (r#"{"before_ns":200}"#, false, true),
+            (r#"{"before_ns":100}"#, false, false),
+            (r#"{"from_ns":100}"#, true, true),
+            (r#"{"from_ns":101}"#, false, true),
+            (r#"{"from_ns":201}"#, false, false),
+        ] {
+            let scope = scope(text);
+            assert_eq!((scope.take(&unit(), None), scope.touch(&unit(), None)), (takes, touches));
+        }
+    }
+
+    #[test]
+    fn a_scope_says_something() {
+        for bad in ["{}", r#"{"issuer":"x"}"#, r#"{"exchange":"12"}"#, r#"{"subject":""}"#] {
+            assert!(serde_json::from_str::<Scope>(bad).unwrap().check().is_err(), "{bad}");
+        }
+        assert!(serde_json::from_str::<Scope>(r#"{"subjekt":"x"}"#).is_err());
+    }
+}

@@ -1,0 +1,210 @@
+//! What is erased together: the leaves whose disclosures one key seals.
+
+use std::collections::{HashMap, HashSet};
+
+use bytes::Bytes;
+use proto::decode_entry;
+use proto::entry::Leaf;
+use proto::ids::Id;
+use proto::kind::{Kind, call_of, closes_exchange};
+use proto::v1::Slot;
+use tlog::LeafIndex;
+
+use crate::store::{Leaves, Store, StoreError};
+use crate::vault::{self, KeyId};
+
+/// Most leaves that one erasure takes. They go in one commit: 12 MiB, in which nobody else can append.
+pub(crate) const MAX_LEAVES: usize = 50_000;
+
+/// Entries read at once, and about how many bytes of them.
+const ENTRIES_AT_ONCE: u64 = 1_024;
+const BYTES_AT_ONCE: usize = 4 << 20;
+
+/// The leaves of one key that still disclose something: an exchange, or one event outside of all.
+#[derive(Debug, Default)]
+pub(crate) struct Unit {
+    pub(crate) leaves: Vec<Disclosing>,
+    /// Times of the first and the last leaf, those without disclosures too.
+    pub(crate) oldest_ns: u64,
+    pub(crate) newest_ns: u64,
+    pub(crate) exchange: Option<Id>,
+    pub(crate) sessions: Vec<Id>,
+    /// Issuer and subject of each principal that was opened.
+    pub(crate) principals: Vec<(String, String)>,
+    /// The route, or the door that was knocked at.
+    pub(crate) server: Option<String>,
+    /// The chain that it stands in.
+    pub(crate) recorder_id: String,
+    pub(crate) epoch: Option<Id>,
+    /// No leaf can follow: it has its closing event, or is no exchange.
+    pub(crate) is_closed: bool,
+}
+
+/// A leaf, and the slots in which it still discloses something.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Disclosing {
+    pub(crate) index: LeafIndex,
+    pub(crate) event_id: Bytes,
+    pub(crate) slots: Vec<i32>,
+}
+
+/// Units by the id of their key.
+pub(crate) type Units = HashMap<KeyId, Unit>;
+
+/// Whether the disclosures of a kind may be erased. What the log says of itself stays: which policies decided, who was let
+/// in, what was erased and held, and why.
+pub(crate) fn may_be_erased(kind: &Kind) -> bool {
+    call_of(kind).is_some()
+        || matches!(
+            kind,
+            Kind::SessionOpened(_)
+                | Kind::SessionClosed(_)
+                | Kind::ApprovalGranted(_)
+                | Kind::ApprovalDenied(_)
+                | Kind::ApprovalExpired(_)
+                | Kind::AuthenticationFailed(_)
+                | Kind::EvidenceAccessed(_)
+        )
+}
+
+/// How units are gathered.
+pub(crate) struct Gather<'a> {
+    pub(crate) store: &'a dyn Store,
+    /// Those with these keys only.
+    pub(crate) wanted: Option<&'a HashSet<KeyId>>,
+    /// Principals are opened, which costs a decryption each.
+    pub(crate) with_principals: bool,
+}
+
+impl Gather<'_> {
+    /// The units of the leaves in a range, as far as they lie in it; and where it stopped, which is the range's end unless
+    /// they have more leaves than one erasure takes.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub(crate) fn units(&self, leaves: Leaves) -> Result<(Units, u64), StoreError> {
+        let mut units = Units::new();
+        let mut disclosing = 0;
+        let stopped = self.each(leaves, &mut |seen| {
+            if self.wanted.is_some_and(|wanted| !wanted.contains(&seen.key)) {
+                return true;
+            }
+            if seen.slots.is_empty() && self.wanted.is_none() && !units.contains_key(&seen.key) {
+                return true;
+            }
+            disclosing += usize::from(!seen.slots.is_empty());
+            if disclosing > MAX_LEAVES {
+                return false;
+            }
+            units.entry(seen.key).or_default().add(seen);
+            true
+        })?;
+        units.retain(|_, unit| !unit.leaves.is_empty());
+        Ok((units, stopped))
+    }
+
+    /// Shows every leaf of a kind that may be erased, in order, until it is told to stop; where that was.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub(crate) fn each(
+        &self,
+        leaves: Leaves,
+        see: &mut dyn FnMut(Seen) -> bool,
+    ) -> Result<u64, StoreError> {
+        let mut next = leaves.start;
+        while next < leaves.end {
+            let count = (leaves.end - next).min(ENTRIES_AT_ONCE);
+            let count = usize::try_from(count).unwrap_or_default();
+            let entries = self.store.entries(LeafIndex(next), count, BYTES_AT_ONCE)?;
+            if entries.is_empty() {
+                return Err(StoreError::Damaged(format!("entry {next} is missing")));
+            }
+            let end = next + entries.len() as u64;
+            let mut stored: HashMap<u64, Vec<i32>> = HashMap::new();
+            let mut principals: HashMap<u64, Vec<u8>> = HashMap::new();
+            self.store.disclosed(next..end, &mut |index, slot, sealed| {
+                stored.entry(index.0).or_default().push(slot);
+                if self.with_principals && slot == Slot::Principal as i32 {
+                    principals.insert(index.0, sealed.to_vec());
+                }
+            })?;
+            for (index, entry) in (next..).zip(entries) {
+                let leaf = decode_entry(&entry)
+                    .map_err(|error| StoreError::Damaged(format!("entry {index}: {error}")))?;
+                if !leaf.event.kind.as_ref().is_some_and(may_be_erased) {
+                    continue;
+                }
+                let slots = stored.remove(&index).unwrap_or_default();
+                let principal = principals.remove(&index);
+                let principal = principal.map(|sealed| self.principal(&sealed)).transpose()?;
+                let key = vault::key_id(&leaf.event);
+                let (index, principal) = (LeafIndex(index), principal.flatten());
+                if !see(Seen { index, key, leaf, slots, principal }) {
+                    return Ok(index.0);
+                }
+            }
+            next = end;
+        }
+        Ok(leaves.end)
+    }
+
+    /// Issuer and subject that a sealed PRINCIPAL names.
+    fn principal(&self, sealed: &[u8]) -> Result<Option<(String, String)>, StoreError> {
+        let slot = Slot::Principal.into();
+        let opening = vault::open(sealed, slot, |id| self.store.disclosure_key(id))?;
+        let content = opening.map(|opening| opening.content).unwrap_or_default();
+        let principal: serde_json::Value = serde_json::from_slice(&content).unwrap_or_default();
+        let text = |field: &str| principal[field].as_str().map(str::to_owned);
+        Ok(text("subject").map(|subject| (text("issuer").unwrap_or_default(), subject)))
+    }
+}
+
+/// A leaf as it is gathered.
+pub(crate) struct Seen {
+    pub(crate) index: LeafIndex,
+    pub(crate) key: KeyId,
+    pub(crate) leaf: Leaf,
+    pub(crate) slots: Vec<i32>,
+    pub(crate) principal: Option<(String, String)>,
+}
+
+impl Unit {
+    pub(crate) fn add(&mut self, seen: Seen) {
+        let Seen { index, leaf: Leaf { recorded_at_ns, event, .. }, slots, principal, .. } = seen;
+        if self.newest_ns == 0 {
+            self.oldest_ns = recorded_at_ns;
+        }
+        self.newest_ns = recorded_at_ns;
+        if let Some(recorder) = event.recorder {
+            self.epoch = Id::from_slice(&recorder.epoch);
+            self.recorder_id = recorder.recorder_id;
+        }
+        self.exchange = Id::from_slice(&event.exchange_id);
+        if let Some(session) = Id::from_slice(&event.session_id)
+            && !self.sessions.contains(&session)
+        {
+            self.sessions.push(session);
+        }
+        self.is_closed |=
+            self.exchange.is_none() || event.kind.as_ref().is_some_and(closes_exchange);
+        if self.server.is_none() {
+            self.server = event.kind.as_ref().and_then(server_of).map(str::to_owned);
+        }
+        self.principals.extend(principal);
+        if !slots.is_empty() {
+            self.leaves.push(Disclosing { index, event_id: event.event_id, slots });
+        }
+    }
+}
+
+/// The server that a kind names, if it names one.
+pub(super) fn server_of(kind: &Kind) -> Option<&str> {
+    let server = match kind {
+        Kind::SessionOpened(session) => &session.server,
+        Kind::SessionClosed(session) => &session.server,
+        Kind::AuthenticationFailed(failure) => &failure.server,
+        other => &call_of(other)?.server,
+    };
+    (!server.is_empty()).then_some(server)
+}
