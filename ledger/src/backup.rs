@@ -27,7 +27,7 @@ pub use self::restore::{Restore, Restored, restore};
 pub(crate) use self::restored::{FolderState, continued, folder_state, forget_restored};
 pub(crate) use self::running::{Backups, holds_moment, remove_leftovers};
 use crate::publish::default_file;
-use crate::store::{RocksStore, StoreError};
+use crate::store::{RocksStore, Store, StoreError};
 
 /// Table `[ledger.backup]`: where the running ledger puts backups of itself.
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
@@ -92,6 +92,11 @@ pub enum BackupError {
     /// Another backup is being made.
     #[error("a backup into {0} is being made just now; wait until it is done")]
     Busy(PathBuf),
+    /// The copy would hold what was erased.
+    #[error(
+        "what was erased is not off the ledger's disk yet, and the backup would hold it; try again in a minute"
+    )]
+    Purging,
     /// The ledger stops.
     #[error(
         "the ledger stops, and the backup with it; the earlier ones are whole. Ask again when it runs"
@@ -155,6 +160,7 @@ impl BackupError {
     pub fn code(&self) -> &'static str {
         match self {
             Self::Busy(_) => "backup_running",
+            Self::Purging => "purge_pending",
             Self::Stopped => "ledger_stopped",
             Self::File { .. } => "file",
             Self::Damaged { .. } => "backup_damaged",
@@ -195,6 +201,7 @@ pub fn backup_stopped(
     let current = data_dir.join("store/CURRENT");
     std::fs::metadata(&current).map_err(BackupError::file(&current))?;
     let store = RocksStore::open(&data_dir.join("store"))?;
+    store.purge()?;
     let never = std::sync::atomic::AtomicBool::new(false);
     running::make(&store, data_dir, (checkpoint, note.as_str()), folder, keep, &never)
 }

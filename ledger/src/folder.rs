@@ -1,11 +1,12 @@
 //! Folders that are still there after a power cut.
 
-use std::fs::{self, File};
+use std::fs::{self, DirBuilder, File, Permissions};
 use std::io;
+use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
 use std::path::Path;
 
-/// Creates a folder and what is missing above it, each entered durably in the folder that holds it. One that is
-/// there is entered durably, too: who created it may have been killed before that.
+/// Creates a folder and what is missing above it, for this user alone, each entered durably in the folder that holds it.
+/// One that is there is entered durably, too: who created it may have been killed before that.
 ///
 /// # Errors
 /// The operating system's.
@@ -19,13 +20,26 @@ pub(crate) fn create(folder: &Path) -> io::Result<()> {
         };
     }
     create(above)?;
-    match fs::create_dir(folder) {
+    match DirBuilder::new().mode(0o700).create(folder) {
         Err(error) if error.kind() != io::ErrorKind::AlreadyExists || !folder.is_dir() => {
             return Err(error);
         }
         _ => {}
     }
     sync(above)
+}
+
+/// Keeps others out of a folder that was there before.
+///
+/// # Errors
+/// The operating system's: somebody else owns it.
+pub(crate) fn keep_private(folder: &Path) -> io::Result<()> {
+    if fs::metadata(folder)?.permissions().mode() & 0o077 == 0 {
+        return Ok(());
+    }
+    fs::set_permissions(folder, Permissions::from_mode(0o700))?;
+    tracing::info!(folder = %folder.display(), "others could read this folder; it is for this user alone now");
+    Ok(())
 }
 
 /// Makes what was entered in a folder, or renamed there, durable.
@@ -57,6 +71,11 @@ mod tests {
         create(&deep).unwrap();
         create(&deep).unwrap();
         assert!(deep.is_dir());
+        let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o777;
+        assert_eq!(mode(&deep), 0o700);
+        fs::set_permissions(&deep, Permissions::from_mode(0o755)).unwrap();
+        keep_private(&deep).unwrap();
+        assert_eq!(mode(&deep), 0o700);
         fs::write(scratch.path().join("file"), "").unwrap();
         assert!(create(&scratch.path().join("file")).is_err());
         assert!(create(&scratch.path().join("file/below")).is_err());

@@ -12,6 +12,7 @@ use tlog::{Hash, Policy, SignError, TreeSize};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
+use self::restored::Vouching;
 use crate::backup::{Backups, forget_restored, remove_leftovers};
 use crate::clock::StoppedByClock;
 use crate::config::{Checked, ConfigError, LedgerConfig};
@@ -26,7 +27,7 @@ use crate::registry::Registry;
 use crate::sequencer::{Fatal, Sequencer, Setup};
 use crate::store::{RocksStore, Store, StoreError, TreeHead};
 use crate::tree::TreeReader;
-use crate::witnessing::{WitnessRefusal, Witnesses, ask_first};
+use crate::witnessing::{Wanted, WitnessRefusal, Witnesses, ask_first};
 
 /// How often is looked for windows of unknown callers that have ended.
 const COUNTS_INTERVAL: Duration = Duration::from_secs(5);
@@ -124,7 +125,7 @@ pub enum StartError {
     RestoreUnfinished(PathBuf),
     /// Nobody vouches for a restored copy.
     #[error(
-        "{0} was restored from a backup, and nobody vouches that it is the newest state of the log. Name the          checkpoint_file that was kept elsewhere, or witnesses; or look at the copy with --read-only; or begin a new log          that continues it (`exhibit restore --as-new-log`). If you know that nothing was published since the backup,          start once with --restored-is-newest"
+        "{0} was restored from a backup, and nobody vouches that it is the newest state of the log. Name the checkpoint_file that was kept elsewhere, or witnesses; or look at the copy with --read-only; or begin a new log that continues it (`exhibit restore --as-new-log`). If you know that nothing was published since the backup, start once with --restored-is-newest"
     )]
     RestoredUnvouched(PathBuf),
     /// What the log continues cannot be told.
@@ -162,7 +163,7 @@ impl Ledger {
             return read_only::start(config).await;
         }
         let mut config = config.check()?;
-        restored::judge(&config, options)?;
+        let vouching = restored::judge(&config, options)?;
         let files = open_folder(&config.data_dir)?;
         let store: Arc<dyn Store> = files.clone();
         let file = CheckpointFile::at(config.checkpoint_file.clone());
@@ -177,8 +178,12 @@ impl Ledger {
         let continues = restored::continues(&config, stored)?;
         let mut published = reconcile(&config, &file, stored, &tree)?;
         if let Some(witnesses) = &mut config.witnesses {
-            let required = !options.without_quorum;
-            let cosigned = ask_first(witnesses, &published, &tree, required).await?;
+            let wanted = match vouching {
+                Vouching::Witnesses => Wanted::Memory,
+                Vouching::Itself if options.without_quorum => Wanted::Nothing,
+                Vouching::Itself => Wanted::Quorum,
+            };
+            let cosigned = ask_first(witnesses, &published, &tree, wanted).await?;
             if let Some(with) = published.cosigned(&cosigned) {
                 file.replace(Some(&published), &with)?;
                 published = with;
@@ -350,6 +355,7 @@ fn stopped_by_clock(data_dir: &Path, options: Options) -> Result<i64, StartError
 fn open_folder(data_dir: &Path) -> Result<Arc<RocksStore>, StartError> {
     let failed = |source| StartError::Folder { path: data_dir.to_owned(), source };
     folder::create(data_dir).map_err(failed)?;
+    folder::keep_private(data_dir).map_err(failed)?;
     let store = RocksStore::open(&data_dir.join("store"))?;
     remove_leftovers(data_dir).map_err(failed)?;
     folder::sync(data_dir).map_err(failed)?;

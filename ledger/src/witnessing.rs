@@ -18,7 +18,7 @@ use tokio::task::JoinHandle;
 use self::client::Client;
 pub use self::config::WitnessConfig;
 pub use self::start::WitnessRefusal;
-pub(crate) use self::start::ask_first;
+pub(crate) use self::start::{Wanted, ask_first};
 use crate::publish::Published;
 use crate::tree::TreeReader;
 

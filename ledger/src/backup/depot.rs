@@ -13,9 +13,8 @@
 mod tests;
 
 use std::collections::HashSet;
-use std::fs::{self, File, Permissions, TryLockError};
+use std::fs::{self, File, TryLockError};
 use std::io::{Read, Write};
-use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::UNIX_EPOCH;
@@ -42,12 +41,8 @@ pub(super) struct Depot {
 impl Depot {
     /// Opens or creates the folder, for one who makes a backup.
     pub(super) fn open(dir: &Path) -> Result<Self, BackupError> {
-        let is_new = !dir.exists();
         folder::create(dir).map_err(BackupError::file(dir))?;
-        if is_new {
-            let private = Permissions::from_mode(0o700);
-            fs::set_permissions(dir, private).map_err(BackupError::file(dir))?;
-        }
+        folder::keep_private(dir).map_err(BackupError::file(dir))?;
         for part in ["files", "backups"] {
             let part = dir.join(part);
             folder::create(&part).map_err(BackupError::file(&part))?;

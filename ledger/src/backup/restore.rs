@@ -120,6 +120,7 @@ fn claim(dir: &Path) -> Result<PathBuf, BackupError> {
         return Err(BackupError::NotEmpty(dir.to_owned()));
     }
     folder::create(dir).map_err(BackupError::file(dir))?;
+    folder::keep_private(dir).map_err(BackupError::file(dir))?;
     restored::begin(dir).map_err(BackupError::file(dir))?;
     Ok(dir.to_owned())
 }

@@ -21,7 +21,7 @@ use crate::clock::unix_now_ns;
 use crate::known_keys;
 use crate::own::OwnRecorder;
 use crate::publish::Published;
-use crate::store::RocksStore;
+use crate::store::{RocksStore, Store};
 
 /// The folder within the data folder in which a moment of the store is kept while it is copied.
 const SNAPSHOT: &str = "snapshot";
@@ -143,6 +143,10 @@ pub(super) fn make(
     // Before the store's moment: what it names is in the log then.
     let keys = fs::read_to_string(data_dir.join(known_keys::FILE)).unwrap_or_default();
     let snapshot = Snapshot::take(store, data_dir)?;
+    // An erasure whose purge is not done when the moment was taken: the purge waits for the moment to go.
+    if store.must_purge()? {
+        return Err(BackupError::Purging);
+    }
     let known = depot.manifests()?.pop();
     let (mut files, mut bytes_copied) = (Vec::new(), 0);
     for path in entries(&snapshot.dir)? {

@@ -29,7 +29,7 @@ async fn make(State(doors): State<Doors>, extensions: Extensions, headers: Heade
             Err(error) => {
                 tracing::error!(%error, "a backup was not made");
                 let status = match error {
-                    BackupError::Busy(_) => StatusCode::CONFLICT,
+                    BackupError::Busy(_) | BackupError::Purging => StatusCode::CONFLICT,
                     _ => StatusCode::SERVICE_UNAVAILABLE,
                 };
                 problem(status, error.code(), &error.to_string())

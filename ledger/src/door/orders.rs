@@ -53,7 +53,8 @@ async fn ask(
             return visitor.answer(&doors, json!({ "ask": null }), Err(error)).await;
         }
     };
-    let asked = json!({ "ask": request });
+    // Scope and reason are what somebody typed; the order that is carried out says them.
+    let asked = json!({ "ask": request.kind() });
     let outcome = visitor.erasures.ask(request, visitor.principal.clone()).await;
     visitor.answer(&doors, asked, outcome).await
 }

@@ -31,6 +31,17 @@ pub(crate) enum Request {
     Release { hold: String, reason: String },
 }
 
+impl Request {
+    /// What it wants, in a word.
+    pub(crate) fn kind(&self) -> &'static str {
+        match self {
+            Request::Erase { .. } => "erase",
+            Request::Hold { .. } => "hold",
+            Request::Release { .. } => "release",
+        }
+    }
+}
+
 /// An order that was checked.
 #[derive(Debug, Clone)]
 pub(crate) struct Order {
@@ -68,7 +79,7 @@ pub(crate) enum OrderError {
     #[error("nothing is there to erase: no disclosure is left in that scope")]
     Nothing,
     #[error(
-        "{0} exchanges in that scope are still open; erase them when they have ended, or when their gateway has started anew"
+        "{0} exchanges in that scope are of a gateway that still runs, and messages may follow in them; erase them when it has started anew"
     )]
     Open(usize),
     #[error("it is held: release {} first", .0.join(", "))]

@@ -111,12 +111,10 @@ impl Erasures {
         if stopped < end { Err(OrderError::TooLarge) } else { Ok(keys) }
     }
 
-    /// An event may follow under the same key: the exchange has no closing event, and its recorder has not started anew.
+    /// An event may follow under the same key: messages may pass on a stream after the answer, until its epoch ends.
     fn is_open(&self, unit: &Unit) -> bool {
-        let is_newest = |epoch| {
-            self.registry.newest_epoch(&unit.recorder_id).is_none_or(|newest| newest == epoch)
-        };
-        !unit.is_closed && unit.epoch.is_none_or(is_newest)
+        let has_ended = |epoch| self.registry.has_ended(&unit.recorder_id, epoch);
+        unit.exchange.is_some() && !unit.epoch.is_some_and(has_ended)
     }
 
     /// # Errors

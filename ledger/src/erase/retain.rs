@@ -92,11 +92,11 @@ impl Erasures {
     /// All leaves of the unit are before `end`.
     fn is_over(&self, unit: &Unit, end: u64) -> bool {
         let has_ended = |epoch| {
-            let newest = self.registry.newest_epoch(&unit.recorder_id);
             let head = self.registry.head_of(&unit.recorder_id, epoch);
-            newest != Some(epoch) && head.is_some_and(|head| head.0 < end)
+            head.is_some_and(|head| head.0 < end)
+                && self.registry.has_ended(&unit.recorder_id, epoch)
         };
-        unit.is_closed || unit.epoch.is_some_and(has_ended)
+        unit.exchange.is_none() || unit.epoch.is_some_and(has_ended)
     }
 }
 

@@ -6,7 +6,7 @@ use bytes::Bytes;
 use proto::decode_entry;
 use proto::entry::Leaf;
 use proto::ids::Id;
-use proto::kind::{Kind, call_of, closes_exchange};
+use proto::kind::{Kind, call_of};
 use proto::v1::Slot;
 use tlog::LeafIndex;
 
@@ -36,8 +36,6 @@ pub(crate) struct Unit {
     /// The chain that it stands in.
     pub(crate) recorder_id: String,
     pub(crate) epoch: Option<Id>,
-    /// No leaf can follow: it has its closing event, or is no exchange.
-    pub(crate) is_closed: bool,
 }
 
 /// A leaf, and the slots in which it still discloses something.
@@ -186,8 +184,6 @@ impl Unit {
         {
             self.sessions.push(session);
         }
-        self.is_closed |=
-            self.exchange.is_none() || event.kind.as_ref().is_some_and(closes_exchange);
         if self.server.is_none() {
             self.server = event.kind.as_ref().and_then(server_of).map(str::to_owned);
         }

@@ -1,6 +1,8 @@
 //! What a folder that was brought back may become: this log again, when somebody vouches that it is the newest; or the
 //! beginning of another log.
 
+use std::path::Path;
+
 use proto::v1::LogContinued;
 use tlog::{Checkpoint, Note};
 
@@ -9,22 +11,43 @@ use crate::backup::{FolderState, continued, folder_state};
 use crate::config::Checked;
 use crate::publish::default_file;
 use crate::store::TreeHead;
+use crate::witnessing::Witnesses;
 
 /// A restored copy may go on only when something that was not restored with it vouches that it is the newest: the checkpoint
 /// file elsewhere, which the store is then compared with, the quorum of witnesses, which is then asked, or a person.
-pub(super) fn judge(config: &Checked, options: Options) -> Result<(), StartError> {
+pub(super) fn judge(config: &Checked, options: Options) -> Result<Vouching, StartError> {
     let path = || config.data_dir.clone();
     let state = folder_state(&config.data_dir)
         .map_err(|source| StartError::Folder { path: path(), source })?;
-    let is_elsewhere = config.checkpoint_file != default_file(&config.data_dir);
-    let has_witnesses = config.witnesses.is_some() && !options.without_quorum;
     match state {
-        FolderState::Unfinished => Err(StartError::RestoreUnfinished(path())),
-        FolderState::Restored if !(is_elsewhere || has_witnesses || options.restored_is_newest) => {
-            Err(StartError::RestoredUnvouched(path()))
-        }
-        FolderState::Restored | FolderState::Grown => Ok(()),
+        FolderState::Unfinished => return Err(StartError::RestoreUnfinished(path())),
+        FolderState::Grown => return Ok(Vouching::Itself),
+        FolderState::Restored => {}
     }
+    if options.restored_is_newest || is_elsewhere(&config.checkpoint_file, &config.data_dir) {
+        return Ok(Vouching::Itself);
+    }
+    // A quorum that is reached without anybody vouches for nothing.
+    let has_quorum = |witnesses: &Witnesses| !witnesses.policy.quorum_satisfied([]);
+    match config.witnesses.as_ref().is_some_and(has_quorum) && !options.without_quorum {
+        true => Ok(Vouching::Witnesses),
+        false => Err(StartError::RestoredUnvouched(path())),
+    }
+}
+
+/// Who says that a folder holds the newest state of its log.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Vouching {
+    /// The folder, which was not put back; or a checkpoint that was not put back with it; or a person.
+    Itself,
+    /// Witnesses, and those alone that remember this log.
+    Witnesses,
+}
+
+/// Whether the checkpoint is another file than the one that was brought back with the folder, by whichever name.
+fn is_elsewhere(checkpoint_file: &Path, data_dir: &Path) -> bool {
+    let real = |path: &Path| path.canonicalize().unwrap_or_else(|_| path.to_owned());
+    real(checkpoint_file) != real(&default_file(data_dir))
 }
 
 /// What the first entry of a log says that continues another one.

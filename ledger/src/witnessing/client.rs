@@ -31,6 +31,8 @@ pub(super) struct Client {
     known: Option<TreeSize>,
     /// What it cosigned for this process.
     cosigned: Option<Checkpoint>,
+    /// It named a size that it had cosigned before this process asked.
+    remembered: bool,
 }
 
 /// A client for all witnesses.
@@ -57,12 +59,25 @@ impl Client {
         let url = url.ok().filter(|url| matches!(url.scheme(), "http" | "https"));
         let url =
             url.ok_or_else(|| format!("witness {name}: {prefix:?} is no http or https URL"))?;
-        Ok(Self { name: name.to_owned(), key, url, http, known: None, cosigned: None })
+        Ok(Self {
+            name: name.to_owned(),
+            key,
+            url,
+            http,
+            known: None,
+            cosigned: None,
+            remembered: false,
+        })
     }
 
     /// Its name in the policy.
     pub(super) fn name(&self) -> &str {
         &self.name
+    }
+
+    /// It had cosigned something of this log before it was asked.
+    pub(super) fn remembered(&self) -> bool {
+        self.remembered
     }
 
     pub(super) fn has_cosigned(&self, checkpoint: &Checkpoint) -> bool {
@@ -108,6 +123,8 @@ impl Client {
                 Answer::Lines(lines) => {
                     let signature = self.verify(&published.note, &lines)?;
                     self.known = Some(size);
+                    // Only what it had cosigned before can be its old size.
+                    self.remembered |= old_size.0 > 0;
                     self.cosigned = Some(published.checkpoint.clone());
                     let (checkpoint, witness) = (published.checkpoint.clone(), self.key.clone());
                     return Ok(Cosigned { checkpoint, witness, signature });

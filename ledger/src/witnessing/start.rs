@@ -16,6 +16,17 @@ use crate::tree::TreeReader;
 const PATIENCE: Duration = Duration::from_secs(10);
 const PAUSE: Duration = Duration::from_millis(500);
 
+/// What is wanted of the witnesses.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Wanted {
+    /// The cosignatures that come.
+    Nothing,
+    /// The quorum of the policy.
+    Quorum,
+    /// The same, of witnesses that remember this log: one that never saw it cosigns whatever it is shown first.
+    Memory,
+}
+
 /// Why the witnesses keep the ledger from starting.
 #[derive(Debug, thiserror::Error)]
 pub enum WitnessRefusal {
@@ -46,12 +57,12 @@ pub enum WitnessRefusal {
 /// Has the published checkpoint cosigned; the cosignatures that came.
 ///
 /// # Errors
-/// [`WitnessRefusal`]. A missing quorum is none when it is not `required`.
+/// [`WitnessRefusal`]: a contradiction, or that less came than is wanted.
 pub(crate) async fn ask_first(
     witnesses: &mut Witnesses,
     published: &Published,
     tree: &TreeReader,
-    required: bool,
+    wanted: Wanted,
 ) -> Result<Vec<Cosigned>, WitnessRefusal> {
     let deadline = Instant::now() + PATIENCE;
     let mut cosigned = Vec::new();
@@ -74,18 +85,32 @@ pub(crate) async fn ask_first(
             }
         }
         let vouch = witnesses.clients.iter();
-        let vouch = vouch.filter(|client| client.has_cosigned(&published.checkpoint));
+        let vouch = vouch.filter(|client| {
+            client.has_cosigned(&published.checkpoint)
+                && (wanted != Wanted::Memory || client.remembered())
+        });
         let has_quorum = witnesses.policy.quorum_satisfied(vouch.map(Client::name));
         // Who refuses now will refuse in a moment, too.
         let may_change =
             failures.iter().any(|(_, failure)| matches!(failure, Failure::Unreachable(_)));
-        if !has_quorum && required && may_change && Instant::now() < deadline {
+        if !has_quorum && wanted != Wanted::Nothing && may_change && Instant::now() < deadline {
             tokio::time::sleep(PAUSE).await;
             continue;
         }
         let told = |(witness, failure)| format!("{witness}: {failure}");
-        let failures: Vec<_> = failures.into_iter().map(told).collect();
-        if !has_quorum && required {
+        let mut failures: Vec<_> = failures.into_iter().map(told).collect();
+        if wanted == Wanted::Memory {
+            let blank = witnesses.clients.iter().filter(|client| !client.remembered());
+            let blank = blank.filter(|client| client.has_cosigned(&published.checkpoint));
+            let told = |client: &Client| {
+                let name = client.name();
+                format!(
+                    "{name}: it had never seen this log, and cannot tell whether the copy is its newest state"
+                )
+            };
+            failures.extend(blank.map(told));
+        }
+        if !has_quorum && wanted != Wanted::Nothing {
             return Err(WitnessRefusal::NoQuorum { failures });
         }
         for failure in failures {

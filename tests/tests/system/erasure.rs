@@ -35,6 +35,7 @@ fn what_is_erased_is_gone_from_ledger_and_follower_and_all_else_still_verifies()
                 bobs.push(exchange(&recorder, "bob", &format!("of-bob-{number}-")).await?);
             }
         }
+        let recorder = start_anew(&system, recorder).await?;
         let is_there = |what: &'static str, wanted: bool| {
             let folder = system.path("query/segments");
             async move {
@@ -103,6 +104,7 @@ fn a_hold_keeps_what_somebody_wants_erased() -> Result<()> {
         let mut system = house().await?;
         let recorder = start_recorder(&system, RECORDER).await?;
         exchange(&recorder, "alice", "of-alice-").await?;
+        let recorder = start_anew(&system, recorder).await?;
         let token = token(&system, "approver")?;
         let file = system.path("approver.token");
         std::fs::write(&file, token)?;
@@ -182,6 +184,12 @@ async fn exchange(recorder: &Recorder, subject: &str, text: &str) -> Result<[Rec
     let response =
         Draft::new(response).exchange(id).disclose(Slot::Message, MediaType::Json, answer);
     Ok([recorder.record(request).await?, recorder.record(response).await?])
+}
+
+/// The recorder starts anew, so that its exchanges of before are over.
+async fn start_anew(system: &System, recorder: Recorder) -> Result<Recorder> {
+    recorder.stop(true).await;
+    start_recorder(system, RECORDER).await
 }
 
 /// Whether a text stands in a segment of a follower.

@@ -17,7 +17,8 @@ use tests::system::ORIGIN;
 use tests::wait::until;
 use tlog::{Checkpoint, SigningKey, TreeSize};
 
-use self::house::{Leaves, Witness, configure, cosigned, ledger, note, policy, refuses};
+pub(crate) use self::house::Witness;
+use self::house::{Leaves, configure, cosigned, ledger, note, policy, refuses};
 use crate::calls::{draft, start_recorder};
 use crate::log;
 

@@ -22,6 +22,7 @@ use tower::ServiceExt;
 use self::disk::{Secrets, found_on_disk};
 use super::{House, ORIGIN, disclosed, eventually, machine, recorder};
 use super::{URL, fsck_of};
+use crate::backup::BackupConfig;
 use crate::intake::{Intake, Judged};
 use crate::registry::Lease;
 use crate::retention::{Always, Keep, RetentionClass};
@@ -126,6 +127,16 @@ impl House {
         self.order("approver", &format!("/v1/orders/{id}/approve"), json!({})).await
     }
 
+    /// The recorder starts anew, so that its exchanges of before are over.
+    async fn start_anew(&self, caller: Caller) -> Caller {
+        let epoch = caller.epoch.0[0] + 100;
+        drop(caller);
+        let mut next = Caller::start(self, epoch);
+        let told = Kind::RequestReceived(RequestReceived::default());
+        next.record(250, told, &[]).await;
+        next
+    }
+
     /// Exchanges of which anything is still disclosed.
     fn disclosed_exchanges(&self) -> Vec<u8> {
         let leaves = self.leaves();
@@ -168,6 +179,7 @@ async fn an_erasure_takes_keys_and_bytes_off_the_disk_and_leaves_all_else() {
         let text = format!("the answer to {subject}, number {number}: {}", "é".repeat(20_000));
         caller.exchange(number, subject, "crm", &text).await;
     }
+    let caller = house.start_anew(caller).await;
     let folder = house.dir.path().join("ledger");
     let store = Arc::clone(&house.doors().store);
     let (gone, kept) = (Secrets::of(&*store, &[1, 3]), Secrets::of(&*store, &[2, 4]));
@@ -231,7 +243,9 @@ async fn one_person_asks_and_another_approves() {
         config.identity.machines[0].roles.push("approver".into());
     })
     .await;
-    Caller::start(&house, 1).exchange(1, "alice", "crm", "{}").await;
+    let mut caller = Caller::start(&house, 1);
+    caller.exchange(1, "alice", "crm", "{}").await;
+    drop(house.start_anew(caller).await);
     let order = erase(&json!({ "exchange": "01".repeat(16) }));
     for role in ["approver", "auditor", "follower"] {
         let refused = house.order(role, "/v1/orders", order.clone()).await;
@@ -268,7 +282,7 @@ async fn a_hold_beats_an_erasure_also_after_a_restart() {
     for (number, subject) in [(1, "alice"), (2, "bob")] {
         caller.exchange(number, subject, "crm", "{}").await;
     }
-    drop(caller);
+    drop(house.start_anew(caller).await);
     let hold = json!({ "kind": "hold", "scope": { "subject": "alice" }, "reason": "a lawsuit" });
     let (status, placed) = house.ordered(hold).await;
     assert_eq!(status, StatusCode::OK, "{placed}");
@@ -333,8 +347,11 @@ async fn what_is_due_is_erased_but_not_what_is_held_or_may_never_be() {
     let now = crate::clock::unix_now_ns();
 
     assert_eq!(erasures.retain(now + 29 * DAY_NS).await.unwrap(), 0);
-    assert_eq!(erasures.retain(now + 31 * DAY_NS).await.unwrap(), 2);
-    assert_eq!(house.disclosed_exchanges(), [1, 3, 4, 5], "3 is held, 5 is open");
+    let due = erasures.retain(now + 31 * DAY_NS).await.unwrap();
+    assert_eq!(due, 0, "until its epoch ends, messages may follow in each");
+    drop(house.start_anew(caller).await);
+    assert_eq!(erasures.retain(now + 31 * DAY_NS).await.unwrap(), 3);
+    assert_eq!(house.disclosed_exchanges(), [1, 3, 4], "3 is held");
     let grounds = house.kinds().into_iter().filter_map(|kind| match kind {
         Kind::DisclosureErased(erased) => Some(erased.ground()),
         _ => None,
@@ -344,10 +361,8 @@ async fn what_is_due_is_erased_but_not_what_is_held_or_may_never_be() {
     let release = json!({ "kind": "release", "hold": placed["hold"], "reason": "over" });
     assert_eq!(house.ordered(release).await.0, StatusCode::OK);
     assert_eq!(erasures.retain(now + 31 * DAY_NS).await.unwrap(), 2);
-    // The recorder starts anew: what it left open is over.
-    drop(caller);
     Caller::start(&house, 2).exchange(6, "alice", "broker", "{}").await;
-    assert_eq!(erasures.retain(now + 31 * DAY_NS).await.unwrap(), 1);
+    assert_eq!(erasures.retain(now + 31 * DAY_NS).await.unwrap(), 0);
     // What is in no class of its own, such as who ordered what here, is of the rest.
     assert!(erasures.retain(now + 401 * DAY_NS).await.unwrap() >= 2);
     assert_eq!(house.disclosed_exchanges(), [1, 6]);
@@ -362,12 +377,19 @@ async fn what_is_due_is_erased_but_not_what_is_held_or_may_never_be() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_open_exchange_waits_and_a_crash_before_the_purge_is_made_good() {
-    let mut house = House::build(&ROLES).await;
+    let backups = tempfile::tempdir().unwrap();
+    let folder = backups.path().join("backups");
+    let mut house = House::build_with(&ROLES, |config| {
+        config.backup = Some(BackupConfig { folder, keep: 1, every_minutes: None });
+    })
+    .await;
     let mut caller = Caller::start(&house, 1);
     caller.request(1, "alice", "crm").await;
     let refused = house.ordered(erase(&json!({ "subject": "alice" }))).await;
     assert_eq!(code(&refused), (409, "exchanges_open"));
     caller.exchange(2, "alice", "crm", "the answer").await;
+    let refused = house.ordered(erase(&json!({ "subject": "alice" }))).await;
+    assert_eq!(code(&refused), (409, "exchanges_open"), "a message may follow the answer");
     let folder = house.dir.path().join("ledger");
     let gone = Secrets::of(&*house.doors().store, &[2]);
     drop(caller);
@@ -388,9 +410,12 @@ async fn an_open_exchange_waits_and_a_crash_before_the_purge_is_made_good() {
     doors.own.record_with(events.collect(), rider).await.unwrap();
     assert!(doors.store.must_purge().unwrap());
     assert!(gone.all().any(|secret| found_on_disk(&folder, secret)), "deleted is not gone");
+    let made = doors.backups.as_ref().unwrap().make().await;
+    assert_eq!(made.unwrap_err().code(), "purge_pending", "a copy would hold what was erased");
     drop(doors);
     house = house.restart().await;
     eventually("it is purged", || !house.doors().store.must_purge().unwrap()).await;
+    house.doors().backups.unwrap().make().await.unwrap();
     for secret in gone.all() {
         assert!(!found_on_disk(&folder, secret), "{} is still there", hex::encode(secret));
     }

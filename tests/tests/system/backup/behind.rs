@@ -15,6 +15,7 @@ use tlog::VerifyingKey;
 use super::house::{House, Load, restore};
 use crate::calls::draft;
 use crate::log;
+use crate::witness::Witness;
 
 const NEW_ORIGIN: &str = "log.tests.example/second";
 const ELSEWHERE: Option<&str> = Some("checkpoint_file = \"kept.checkpoint\"\n");
@@ -46,6 +47,26 @@ fn a_copy_that_is_behind_is_refused_and_shown() -> Result<()> {
         // By itself it looks whole, so nobody's word is not enough.
         let code = house.refuses("copy", None, &[]).await?;
         ensure!(code == "restored_unvouched", "{code}");
+        // Nor is what says nothing: the file that was restored too, by another name, or a quorum of nobody.
+        let alias = "checkpoint_file = \"copy/../copy/checkpoint\"";
+        let code = house.refuses("copy", Some(alias), &[]).await?;
+        ensure!(code == "restored_unvouched", "{code}");
+        let witness = Witness::start(house.system.dir(), "w1", house.system.vkey("log")).await?;
+        let policy = |quorum: &str| {
+            let text = format!("{}quorum {quorum}\n", witness.line());
+            std::fs::write(house.system.path("policy"), text)
+        };
+        let witnessed = "witness = { policy_file = \"policy\" }";
+        policy("none")?;
+        let code = house.refuses("copy", Some(witnessed), &[]).await?;
+        ensure!(code == "restored_unvouched", "{code}");
+        // A witness that never saw the log cosigns what it is shown first.
+        policy("w1")?;
+        house.configure_folder("copy", Some(witnessed))?;
+        let args = ["--json", "ledger", "--config", "exhibit.toml"];
+        let refused = house.system.exhibit("", &args)?.run().await?.ended(3)?;
+        ensure!(refused.error_code()? == "witness_quorum", "{}", refused.stderr);
+        ensure!(refused.stderr.contains("never seen this log"), "{}", refused.stderr);
         let code = house.refuses("copy", ELSEWHERE, &[]).await?;
         ensure!(code == "store_behind", "{code}");
         let code = house.refuses("copy", ELSEWHERE, &["--restored-is-newest"]).await?;

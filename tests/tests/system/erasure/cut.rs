@@ -32,7 +32,7 @@ fn at_calls(fault: Fault) -> Result<()> {
         for subject in ["alice", "bob", "alice"] {
             exchange(&recorder, subject, "text").await?;
         }
-        recorder.stop(true).await;
+        super::start_anew(&system, recorder).await?.stop(true).await;
         system.stop("ledger").await?;
         copy(&system.path("ledger"), &system.path("base"))?;
 

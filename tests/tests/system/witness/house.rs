@@ -12,7 +12,7 @@ use tests::wait::until;
 use tlog::{Checkpoint, Policy, TreeSize, VerifiedCheckpoint};
 
 /// A witness of ours.
-pub(super) struct Witness {
+pub(crate) struct Witness {
     name: String,
     pub(super) dir: PathBuf,
     vkey: String,
@@ -23,7 +23,7 @@ pub(super) struct Witness {
 
 impl Witness {
     /// Makes its key below `dir`, and starts it.
-    pub(super) async fn start(dir: &Path, name: &str, log: &str) -> Result<Self> {
+    pub(crate) async fn start(dir: &Path, name: &str, log: &str) -> Result<Self> {
         let dir = dir.join(name);
         std::fs::create_dir(&dir)?;
         let key = dir.join("key");
@@ -58,7 +58,7 @@ impl Witness {
     }
 
     /// Its line in a policy.
-    pub(super) fn line(&self) -> String {
+    pub(crate) fn line(&self) -> String {
         format!("witness {} {} {}\n", self.name, self.vkey, self.url())
     }
 
