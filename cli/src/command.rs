@@ -16,6 +16,7 @@ mod sample;
 mod sql;
 mod tail;
 mod verify;
+mod waiting;
 mod witness;
 
 use clap::{Parser, Subcommand, ValueEnum};
@@ -84,6 +85,8 @@ enum Command {
     Erase(erase::Erase),
     /// Hold disclosures, so that nothing erases them
     Hold(hold::Hold),
+    /// Show the orders of erasures and holds that wait for somebody's approval
+    Orders(waiting::Waiting),
     /// Witness logs: cosign their checkpoints as long as they only grow
     Witness(witness::Witness),
     /// Make a signing key
@@ -112,6 +115,7 @@ impl Exhibit {
             Command::Restore(restore) => restore.run(json),
             Command::Erase(erase) => erase.run(json).await,
             Command::Hold(hold) => hold.run(json).await,
+            Command::Orders(orders) => orders.run(json).await,
             Command::Witness(witness) => witness.run().await,
             Command::Keygen(keygen) => keygen.run(json),
             Command::Config(config) => config.run(),

@@ -1,6 +1,8 @@
 //! The configuration file: one TOML, a table for each component.
 
 mod agree;
+mod apart;
+mod unreadable;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -34,7 +36,8 @@ pub(crate) struct Config {
 pub(crate) struct EvidenceConfig {
     /// File with the key that signs packages, mode 0600: a key, an encrypted key, or the name of a key in an ssh-agent.
     pub(crate) package_key_file: PathBuf,
-    /// Folder in which packages are made; they are removed once sent.
+    /// Folder in which packages are made; they are removed once sent, and those that a killed process left over at the
+    /// next start. One process owns it.
     pub(crate) work_dir: PathBuf,
     /// File with witnesses and their quorum (C2SP tlog-policy): only checkpoints that the quorum has cosigned are
     /// exported, and an export waits some seconds for that. It may be the ledger's. Left out: any checkpoint is.
@@ -48,10 +51,8 @@ impl Config {
         let text = std::fs::read_to_string(path)
             .map_err(|error| Failure::unusable("config", format!("{}: {error}", path.display())))?;
         let mut config: Self = toml::from_str(&text).map_err(|error| {
-            Failure::unusable(
-                "config",
-                format!("{}: {}", path.display(), error.to_string().trim_end()),
-            )
+            let what = unreadable::told(&text, &error);
+            Failure::unusable("config", format!("{}: {what}", path.display()))
         })?;
         config.resolve(path.parent().unwrap_or(Path::new("")));
         Ok(config)
@@ -77,6 +78,8 @@ impl Config {
                 found.unwrap_or_default().into_iter().map(move |what| format!("[{table}] {what}"))
             })
             .chain(self.disagreements())
+            .chain(self.shared())
+            .chain(self.agents_away())
             .collect()
     }
 

@@ -43,8 +43,15 @@ impl Failure {
         Self { told: true, ..Self::new(Exit::Failed, "check_failed", "") }
     }
 
+    /// Whatever the message repeats of what it was given, a signing key it does not.
     fn new(exit: Exit, code: &str, message: impl std::fmt::Display) -> Self {
-        Self { exit, code: code.to_owned(), message: message.to_string(), told: false }
+        let message = tlog::without_keys(&message.to_string()).into_owned();
+        Self { exit, code: code.to_owned(), message, told: false }
+    }
+
+    /// The same failure, and what stands in spite of it.
+    pub(crate) fn and(self, more: &str) -> Self {
+        Self { message: format!("{}\n{more}", self.message), ..self }
     }
 
     /// Prints the failure: a sentence on stderr, with `--json` an object on stdout as well.

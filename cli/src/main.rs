@@ -10,6 +10,7 @@ mod stack;
 mod stop_signal;
 mod tls;
 mod trust;
+mod vkey;
 
 use std::io::IsTerminal;
 use std::process::ExitCode;
@@ -43,13 +44,14 @@ fn main() -> ExitCode {
 /// Help and version are what was asked for; anything else is unusable input, told to programs as other failures are.
 fn usage(error: &clap::Error) -> ExitCode {
     let wants_json = std::env::args_os().any(|argument| argument == "--json");
-    if error.exit_code() == 0 || !wants_json {
-        error.exit();
-    }
     // Coloured only when it is printed.
     let message = error.to_string();
+    let holds_key = tlog::without_keys(&message) != message;
+    if error.exit_code() == 0 || !wants_json && !holds_key {
+        error.exit();
+    }
     let message = message.trim_start_matches("error: ").trim_end();
-    Failure::unusable("usage", message).report(true)
+    Failure::unusable("usage", message).report(wants_json)
 }
 
 /// Logs go to stderr: `RUST_LOG` chooses what, warnings and our own notices by default.

@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 
+use controls::{Snapshot, SnapshotSource};
 use evidence::Exporter;
 use gateway::Gateway;
 use ledger::Ledger;
@@ -61,6 +62,7 @@ impl Stack {
         let evidence = match config.evidence {
             Some(evidence) if config.query.is_some() => {
                 std::fs::create_dir_all(&evidence.work_dir)
+                    .and_then(|()| evidence::remove_leftovers(&evidence.work_dir))
                     .map_err(|error| crate::failure::file(&evidence.work_dir, &error))?;
                 let signer = read_key(&evidence.package_key_file)?;
                 Some((signer, evidence.witness_policy()?, evidence.work_dir))
@@ -70,7 +72,8 @@ impl Stack {
         if let Some(config) = config.ledger {
             let listener = listen("ledger", listeners.ledger, config.listen).await?;
             let tls = certificates("ledger", config.tls.as_ref())?;
-            let ledger = Ledger::start(config, options).await.map_err(ledger_failure)?;
+            let ledger = Ledger::start_masking(config, options, masker()?).await;
+            let ledger = ledger.map_err(ledger_failure)?;
             let router = serve::with_metrics(ledger.router(), metrics.clone());
             self.ledger = Some(serve_on(listener, tls, router, ledger));
         }
@@ -131,6 +134,13 @@ impl Stack {
     }
 }
 
+/// The detectors that Exhibit ships, for what people write into orders.
+fn masker() -> Result<ledger::Masker, Failure> {
+    let detectors = Snapshot::build(SnapshotSource::default())
+        .map_err(|error| Failure::unusable("detectors", error))?;
+    Ok(Arc::new(move |text: &str| detectors.mask_text(text).text))
+}
+
 async fn listen(
     component: &str,
     bound: Option<TcpListener>,
@@ -186,6 +196,7 @@ fn ledger_failure(error: ledger::StartError) -> Failure {
         ledger::StartError::Contradicts { .. } => Failure::failed("store_contradicts", error),
         ledger::StartError::RestoreUnfinished(_) => Failure::failed("restore_unfinished", error),
         ledger::StartError::RestoredUnvouched(_) => Failure::failed("restored_unvouched", error),
+        ledger::StartError::RestoredDamaged(_) => Failure::failed("restored_damaged", error),
         ledger::StartError::NoCheckpoint { .. } => Failure::failed("checkpoint_missing", error),
         ledger::StartError::Fatal(ledger::Fatal::Clock(_)) => {
             Failure::failed("clock_stepped", error)

@@ -18,11 +18,12 @@ pub struct Person {
 }
 
 /// Everybody who has a token.
-pub const PEOPLE: [Person; 5] = [
+pub const PEOPLE: [Person; 6] = [
     Person { groups: &["engineers"], ..person("alice", "an engineer") },
     Person { groups: &["contractors"], ..person("bob", "a contractor") },
     Person { roles: &["auditor"], ..person("carol", "the auditor") },
     Person { roles: &["compliance"], ..person("compliance", "the compliance team") },
+    Person { roles: &["approver"], ..person("abel", "who approves erasures and holds") },
     Person {
         roles: &["siem"],
         scope: "events:read",

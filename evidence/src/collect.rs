@@ -13,7 +13,7 @@ use proto::entry::Leaf;
 use proto::ids::Id;
 use proto::kind::Kind;
 use proto::v1::Opening;
-use tlog::{Checkpoint, verify_consistency};
+use tlog::{Checkpoint, Hash, leaf_hash, verify_consistency};
 use verifier::{ContextLeaf, EarlierCheckpoint, LeafRow, Material, Parameters};
 
 use around::around;
@@ -46,8 +46,9 @@ pub enum CollectError {
     },
     /// This node does not hold a disclosure that the role may see, and it was not erased.
     #[error(
-        "the disclosure {slot} of leaf {index} is not on this node, and no erasure explains it: let the node follow \
-         the log in a role that may see everything"
+        "the disclosure {slot} of leaf {index} is not on this node, and no erasure explains it: the node follows the log \
+         in a role that may not see it, or the ledger cannot open it; its log names the leaf then, and `exhibit fsck` \
+         says what is wrong"
     )]
     Undisclosed {
         /// Which leaf.
@@ -82,7 +83,7 @@ pub(crate) async fn collect(
     let (population, openings) = read_population(source, role, range.clone()).await?;
     let (context, custody_omitted) = around(source, role, &population, &range).await?;
     parameters.custody_omitted = custody_omitted;
-    let erased = erasures(population.values().chain(context.values()));
+    let erased = erasures(population.iter().chain(&context));
 
     let disclosures = rows(&population, openings, role, &erased)?;
     let mut left = Budget::of(CONTEXT, MAX_CONTEXT_BYTES);
@@ -158,6 +159,10 @@ impl Read {
 
     fn kind(&self) -> Option<&Kind> {
         self.leaf.event.kind.as_ref()
+    }
+
+    fn hash(&self) -> Hash {
+        leaf_hash(&self.bytes)
     }
 
     fn epoch(&self) -> Option<(EpochKey, u64)> {

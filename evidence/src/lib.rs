@@ -9,6 +9,7 @@ mod collect;
 mod criteria;
 mod derive;
 mod journal;
+mod leftovers;
 mod package;
 mod period;
 mod report;
@@ -22,6 +23,7 @@ pub use collect::CollectError;
 pub use criteria::{Criterion, Exceptions, Mapping, Population, SOC2, UnknownCriterion, bind};
 pub use derive::{Derivation, EXHIBIT_VERSION};
 pub use journal::{Journal, Release, Unrecorded};
+pub use leftovers::remove_leftovers;
 pub use package::{
     EXPORT_ROLES, ExportError, ExportRequest, Exported, SinceError, export, export_from,
 };

@@ -43,7 +43,7 @@ pub use principal::{Principal, PrincipalKind};
 pub use resource_metadata::{
     challenge, protected_resource_metadata, protected_resource_metadata_url,
 };
-pub use secret_file::read_secret_file;
+pub use secret_file::{read_secret_file, user_of_process};
 pub use secure_url::is_loopback;
 pub use token::MAX_TOKEN_BYTES;
 pub use verifier::Verifier;

@@ -18,12 +18,17 @@ pub fn read_secret_file(path: &Path) -> Result<Zeroizing<String>, String> {
     let mut file = File::open(path).map_err(about)?;
     // Of the file that is read, not of one that may take its place meanwhile.
     let found = Found::of(&file.metadata().map_err(about)?);
-    if let Some(what) = found.objection(rustix::process::geteuid().as_raw()) {
+    if let Some(what) = found.objection(user_of_process()) {
         return Err(format!("{} {what} {0}", path.display()));
     }
     let mut text = Zeroizing::new(String::with_capacity(found.size));
     file.read_to_string(&mut text).map_err(about)?;
     Ok(Zeroizing::new(text.trim().to_owned()))
+}
+
+/// The user, by number, as whom this process reads and writes files.
+pub fn user_of_process() -> u32 {
+    rustix::process::geteuid().as_raw()
 }
 
 /// What matters of an open file.

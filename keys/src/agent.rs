@@ -18,7 +18,7 @@ use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use tlog::{KeyError, SignError, Signer, VerifyingKey};
+use tlog::{KeyError, SignError, Signer, VerifyingKey, without_keys};
 
 use self::wire::Answer;
 
@@ -79,7 +79,7 @@ impl AgentKey {
         }
         let vkey = words.next().ok_or(AgentLineError::Form)?;
         let key = VerifyingKey::parse(vkey)
-            .map_err(|error| AgentLineError::Vkey(vkey.to_owned(), error))?;
+            .map_err(|error| AgentLineError::Vkey(without_keys(vkey).into_owned(), error))?;
         let socket = match words.next() {
             Some(path) => PathBuf::from(path),
             None => std::env::var_os(SOCKET).map(PathBuf::from).ok_or(AgentLineError::Socket)?,
@@ -90,6 +90,18 @@ impl AgentKey {
     /// The same key at an agent that listens there.
     pub fn at(key: VerifyingKey, socket: PathBuf) -> Self {
         Self { key, socket }
+    }
+
+    /// Whether the agent is there and holds the key. Nothing is signed.
+    ///
+    /// # Errors
+    /// Why not, in words for whoever runs it.
+    pub fn is_held(&self) -> Result<(), SignError> {
+        let answer = self.ask(&wire::list()).map_err(|error| self.failed(why_silent(&error)))?;
+        match wire::read_keys(&answer) {
+            Some(keys) if keys.contains(&wire::key_blob(&self.key)) => Ok(()),
+            _ => Err(self.failed(self.why_refused())),
+        }
     }
 
     /// One question over a connection of its own, so that an agent may be restarted between two.
@@ -135,18 +147,8 @@ impl Signer for AgentKey {
     }
 
     fn sign_bytes(&self, message: &[u8]) -> Result<[u8; 64], SignError> {
-        let answer = self.ask(&wire::sign(&self.key, message)).map_err(|error| {
-            let what = match error.kind() {
-                io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused => {
-                    format!("no agent listens there ({error}); start it, or correct the path")
-                }
-                io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut => {
-                    format!("it did not answer within {TIMEOUT:?}")
-                }
-                _ => error.to_string(),
-            };
-            self.failed(what)
-        })?;
+        let asked = self.ask(&wire::sign(&self.key, message));
+        let answer = asked.map_err(|error| self.failed(why_silent(&error)))?;
         match wire::read_signature(&answer) {
             Some(Answer::Signature(signature)) if self.key.verify(message, &signature) => {
                 Ok(signature)
@@ -158,6 +160,19 @@ impl Signer for AgentKey {
             Some(Answer::Refused) => Err(self.failed(self.why_refused())),
             None => Err(self.failed("its answer is no signature of an Ed25519 key")),
         }
+    }
+}
+
+/// Why an agent gave no answer.
+fn why_silent(error: &io::Error) -> String {
+    match error.kind() {
+        io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused => {
+            format!("no agent listens there ({error}); start it, or correct the path")
+        }
+        io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut => {
+            format!("it did not answer within {TIMEOUT:?}")
+        }
+        _ => error.to_string(),
     }
 }
 
@@ -176,6 +191,9 @@ mod tests {
         assert_eq!(read.socket, Path::new("/run/my agent/socket"));
         assert!(matches!(AgentKey::parse("SSH+AGENT+KEY x"), Err(AgentLineError::Vkey(..))));
         assert_eq!(AgentKey::parse("SSH+AGENT+KEY").unwrap_err(), AgentLineError::Form);
+        let secret = SigningKey::from_seed("log.example", [1; 32]).unwrap().encode();
+        let told = AgentKey::parse(&format!("SSH+AGENT+KEY {}", *secret)).unwrap_err().to_string();
+        assert!(!told.contains(secret.rsplit('+').next().unwrap()), "{told}");
         assert!(!is_agent_line(&SigningKey::from_seed("a", [1; 32]).unwrap().encode()));
     }
 

@@ -35,6 +35,11 @@ pub enum KeyFileError {
     /// It is missing, unreadable, or others may read it.
     #[error("{0}")]
     File(String),
+    /// It holds nothing.
+    #[error(
+        "{0} is empty: a key file has one line, which `exhibit keygen` makes; was its writing cut off?"
+    )]
+    Empty(String),
     /// What it holds is no key.
     #[error("{path}: {source}; `exhibit keygen` makes key files")]
     Form {
@@ -117,6 +122,9 @@ pub fn read_text(path: &Path) -> Result<Zeroizing<String>, KeyFileError> {
 }
 
 fn opened(path: &Path, line: Zeroizing<String>) -> Result<Zeroizing<String>, KeyFileError> {
+    if line.is_empty() {
+        return Err(KeyFileError::Empty(shown(path)));
+    }
     if !sealed::is_sealed(&line) {
         return Ok(line);
     }
@@ -160,6 +168,9 @@ mod tests {
         assert_eq!(signer.verifying_key(), vkey);
         let none = written(dir.path(), "none.key", "no key at all");
         assert!(matches!(read(&none), Err(KeyFileError::Form { .. })));
+        let empty = written(dir.path(), "empty.key", "");
+        assert!(matches!(read(&empty), Err(KeyFileError::Empty(_))));
+        assert!(matches!(read_text(&empty), Err(KeyFileError::Empty(_))));
         fs::set_permissions(&plain, fs::Permissions::from_mode(0o640)).unwrap();
         assert!(read(&plain).unwrap_err().to_string().contains("chmod 600"));
     }

@@ -10,10 +10,12 @@
 
 mod depot;
 mod list;
+mod listing;
 mod manifest;
 mod restore;
 mod restored;
 mod running;
+mod same_log;
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -23,9 +25,11 @@ use serde::{Deserialize, Serialize};
 use tlog::{Checkpoint, CheckpointError, Note};
 
 pub use self::list::{BackupMade, backups_made};
-pub use self::restore::{Restore, Restored, restore};
+pub use self::listing::{BackupListed, UnreadableBackup, backups_in};
+pub use self::restore::{Restore, Restored, restore, restored_checkpoint};
 pub(crate) use self::restored::{FolderState, continued, folder_state, forget_restored};
 pub(crate) use self::running::{Backups, holds_moment, remove_leftovers};
+use crate::folder;
 use crate::publish::default_file;
 use crate::store::{RocksStore, Store, StoreError};
 
@@ -58,9 +62,15 @@ impl BackupConfig {
         if self.every_minutes == Some(0) {
             return Some("backup.every_minutes: at least 1, or leave it out".to_owned());
         }
-        self.folder.starts_with(data_dir).then(|| {
-            format!(
+        if self.folder.starts_with(data_dir) {
+            return Some(format!(
                 "backup.folder: {} lies in data_dir and would be lost with it; name a folder on another disk",
+                self.folder.display()
+            ));
+        }
+        (!folder::above(&self.folder).is_dir()).then(|| {
+            format!(
+                "backup.folder: the folder of {} does not exist; mount its disk, or create it",
                 self.folder.display()
             )
         })
@@ -84,6 +94,10 @@ pub struct Backup {
     pub bytes_copied: u64,
     /// Older backups that were removed.
     pub purged: Vec<u64>,
+    /// Files of earlier backups that were found damaged, and were copied again from the store.
+    pub mended: u64,
+    /// Earlier backups that cannot be restored: a file of theirs is damaged, and the store has it no more.
+    pub lost: Vec<u64>,
 }
 
 /// Why a backup was not made, or not restored.
@@ -150,6 +164,87 @@ pub enum BackupError {
          new name (`exhibit keygen NEW-ORIGIN`)"
     )]
     SameOrigin(String),
+    /// The disk of the backups is not there, as far as can be told.
+    #[error(
+        "{0} does not exist, and is not created: mount the disk of the backups, or create the folder"
+    )]
+    NoFolderAbove(PathBuf),
+    /// There are backups in the folder by the ledger's list, and it was never a folder of backups.
+    #[error(
+        "{known} backups should be in {folder}, and it holds none: is its disk mounted? If they were removed on purpose, take \
+         their lines out of {list}"
+    )]
+    Unmounted {
+        /// The folder.
+        folder: PathBuf,
+        /// How many the list names.
+        known: usize,
+        /// The list.
+        list: PathBuf,
+    },
+    /// The folder holds backups of another log.
+    #[error(
+        "{folder} holds backups of the log {has}, and this is {origin}: they would share numbers, and one would push out \
+         the other's. Name another folder"
+    )]
+    OtherLog {
+        /// The folder.
+        folder: PathBuf,
+        /// The log whose backups are there.
+        has: String,
+        /// The log that was to be backed up.
+        origin: String,
+    },
+    /// The folder holds backups of another copy of this log.
+    #[error(
+        "backup {backup} in {folder} has {size} entries with root {root}, and {what}: this is an older copy of the log, or \
+         not the same history. Find out which of the two is the log, and name another folder for this one"
+    )]
+    OtherHistory {
+        /// The folder.
+        folder: PathBuf,
+        /// Its newest backup.
+        backup: u64,
+        /// Entries under its checkpoint.
+        size: u64,
+        /// Their root.
+        root: String,
+        /// What this store has at that size.
+        what: String,
+    },
+    /// A copy that came back is not the log.
+    #[error(
+        "{0} was restored from a backup, and no start found yet that it is the newest state of the log: a backup of it would \
+         stand as the newest. Start it first (see --restored-is-newest SIZE), or keep the backup that it came from"
+    )]
+    Copy(PathBuf),
+    /// The checkpoint that should be the newest is older than the backup's own.
+    #[error(
+        "the checkpoint that was given as the newest has {newest} entries, and that of backup {backup} has {size}: it is not \
+         the newest. Leave --newest-checkpoint out, or look for one of more entries (checkpoint_file, witnesses, query nodes)"
+    )]
+    NewestIsOlder {
+        /// Its size.
+        newest: u64,
+        /// The backup.
+        backup: u64,
+        /// Size of the backup's checkpoint.
+        size: u64,
+    },
+    /// The log signed two histories.
+    #[error(
+        "at {size} entries the backup has root {found}, and the checkpoint that was given as the newest says {says}: the log \
+         has signed two histories, or the backup is of another one. Nothing starts on the copy. Keep both, and show them to \
+         whoever relies on the log"
+    )]
+    NewestContradicts {
+        /// Entries under the checkpoint.
+        size: u64,
+        /// Root of so many entries by the backup.
+        found: String,
+        /// Root by the checkpoint.
+        says: String,
+    },
     /// The store cannot be used.
     #[error(transparent)]
     Store(#[from] StoreError),
@@ -169,6 +264,12 @@ impl BackupError {
             Self::Unfinished(_) => "restore_unfinished",
             Self::Checkpoint { .. } => "checkpoint_invalid",
             Self::SameOrigin(_) => "same_origin",
+            Self::NoFolderAbove(_) | Self::Unmounted { .. } => "backup_folder_away",
+            Self::OtherLog { .. } => "backups_of_other_log",
+            Self::OtherHistory { .. } => "backups_of_other_history",
+            Self::Copy(_) => "restored_copy",
+            Self::NewestIsOlder { .. } => "checkpoint_older",
+            Self::NewestContradicts { .. } => "checkpoint_contradicted",
             Self::Store(StoreError::InUse { .. }) => "ledger_running",
             Self::Store(_) => "store",
         }
@@ -190,8 +291,12 @@ pub fn backup_stopped(
     folder: &Path,
     keep: u32,
 ) -> Result<Backup, BackupError> {
-    if folder_state(data_dir).map_err(BackupError::file(data_dir))? == FolderState::Unfinished {
-        return Err(BackupError::Unfinished(data_dir.to_owned()));
+    match folder_state(data_dir).map_err(BackupError::file(data_dir))? {
+        FolderState::Grown => {}
+        FolderState::Restored | FolderState::Readable => {
+            return Err(BackupError::Copy(data_dir.to_owned()));
+        }
+        FolderState::Unfinished => return Err(BackupError::Unfinished(data_dir.to_owned())),
     }
     let file = checkpoint_file.map_or_else(|| default_file(data_dir), Path::to_owned);
     let note = std::fs::read_to_string(&file).map_err(BackupError::file(&file))?;

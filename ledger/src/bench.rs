@@ -15,7 +15,7 @@ use tokio::sync::oneshot;
 use crate::intake::{Intake, Judged};
 use crate::sequencer::{Arrival, Committed, Sequencer, Setup};
 pub use crate::store::raw::{RawStore, Writes};
-use crate::store::{Batch, RocksStore, Store, StoreError, StoredChain, TreeHead};
+use crate::store::{Batch, RocksStore, Store, StoreError, StoredChain, StoredKey, TreeHead};
 use crate::tree::TreeReader;
 
 /// Why a benchmark cannot go on.
@@ -152,8 +152,8 @@ impl Store for Capture {
     fn tile(&self, _: u8, _: u64) -> Result<Option<Vec<u8>>, StoreError> {
         Ok(None)
     }
-    fn disclosure_key(&self, _: &[u8; 16]) -> Result<Option<[u8; 32]>, StoreError> {
-        Ok(None)
+    fn disclosure_key(&self, _: &[u8; 16]) -> Result<StoredKey, StoreError> {
+        Ok(StoredKey::Unknown)
     }
     fn chains(&self) -> Result<Vec<StoredChain>, StoreError> {
         Ok(Vec::new())

@@ -146,7 +146,10 @@ impl LedgerConfig {
                     registry::MAX_KEYS
                 )),
                 Ok(key) => recorders.push(key),
-                Err(error) => note(format!("recorders: {vkey:?} is no vkey: {error}")),
+                Err(error) => {
+                    let vkey = tlog::without_keys(vkey);
+                    note(format!("recorders: {vkey:?} is no vkey: {error}"));
+                }
             }
         }
         listener_mistakes(self.listen, self.tls.as_ref(), self.plaintext)
@@ -161,6 +164,17 @@ impl LedgerConfig {
             match duty.parse() {
                 Ok(duty) => _ = duties.insert(name.clone(), duty),
                 Err(error) => note(format!("duties.{name}: {duty:?}: {error}")),
+            }
+        }
+        // Marks name them all, in leaves.
+        for (field, key) in [("log_key_file", &log_key), ("recorder_key_file", &own_key)] {
+            if let Some((_, key)) = key
+                && !proto::names::is_leaf_name(key.name())
+            {
+                note(format!(
+                    "{field}: the name {:?} may not stand in a leaf; use A-Z a-z 0-9 _ - . / : + @",
+                    key.name()
+                ));
             }
         }
         if let (Some((_, log)), Some((_, own))) = (&log_key, &own_key) {

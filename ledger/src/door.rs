@@ -5,6 +5,7 @@ pub(crate) mod append;
 mod backups;
 mod knocks;
 mod orders;
+mod problem;
 mod signed_root;
 mod status;
 pub(crate) mod strangers;

@@ -8,6 +8,9 @@
 //! Whom a disclosure is about stands in no index: that would be personal data at rest in the clear. So each order reads
 //! the log from its first entry, and of a subject opens every PRINCIPAL that is left.
 
+mod commit;
+mod ended;
+mod late;
 pub(crate) mod order;
 mod plan;
 mod receipt;
@@ -15,7 +18,6 @@ mod retain;
 pub(crate) mod scope;
 pub(crate) mod unit;
 
-use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -24,20 +26,26 @@ use identity::Principal;
 use proto::ids::Id;
 use proto::kind::Kind;
 use proto::v1::disclosure_erased::Ground;
-use proto::v1::{DisclosureErased, HoldPlaced, HoldReleased};
+use proto::v1::{HoldPlaced, HoldReleased};
 use serde_json::{Value, json};
 use tokio::sync::OwnedMutexGuard;
 
-use self::order::{Order, OrderError, Orders, Request, Task};
-use self::plan::Plan;
+use self::commit::fresh_id;
+use self::order::{Asked, Order, OrderError, Orders, Request, Task};
 use self::receipt::{as_json, named};
+use self::retain::Progress;
 use crate::clock::unix_now_ns;
-use crate::hold::{Holds, MAX_HOLDS};
-use crate::own::{Content, OwnRecorder};
+use crate::health::Troubles;
+use crate::hold::{Held, Holds, MAX_HOLDS};
+use crate::own::OwnRecorder;
 use crate::registry::Registry;
 use crate::retention::Retention;
-use crate::sequencer::{HoldChange, Rider, Stopped};
+use crate::sequencer::{HoldChange, Stopped};
 use crate::store::{Store, StoreError};
+
+/// How text that people write into an order is masked before it is recorded: whoever composes the ledger knows the
+/// detectors.
+pub type Masker = Arc<dyn Fn(&str) -> String + Send + Sync>;
 
 /// How often is looked for what is due, and for a purge that failed.
 const INTERVAL: Duration = Duration::from_secs(600);
@@ -49,6 +57,8 @@ pub(crate) struct Erasures {
     registry: Arc<Registry>,
     retention: Retention,
     data_dir: PathBuf,
+    troubles: Troubles,
+    masker: Masker,
     orders: Mutex<Orders>,
     /// One erasure or hold at a time: none is planned while another changes what is there.
     work: Arc<tokio::sync::Mutex<Work>>,
@@ -58,8 +68,7 @@ pub(crate) struct Erasures {
 #[derive(Debug, Default)]
 struct Work {
     holds: Holds,
-    /// Of each class, the leaf from which on something may be due.
-    due_from: BTreeMap<String, u64>,
+    progress: Progress,
 }
 
 /// What [`Erasures`] needs.
@@ -69,6 +78,8 @@ pub(crate) struct ErasureParts {
     pub(crate) registry: Arc<Registry>,
     pub(crate) retention: Retention,
     pub(crate) data_dir: PathBuf,
+    pub(crate) troubles: Troubles,
+    pub(crate) masker: Masker,
 }
 
 impl Erasures {
@@ -77,10 +88,20 @@ impl Erasures {
     /// # Errors
     /// [`StoreError`].
     pub(crate) fn new(parts: ErasureParts) -> Result<Arc<Self>, StoreError> {
-        let ErasureParts { store, own, registry, retention, data_dir } = parts;
-        let work = Work { holds: Holds::load(&*store)?, due_from: BTreeMap::new() };
+        let ErasureParts { store, own, registry, retention, data_dir, troubles, masker } = parts;
+        let work = Work { holds: Holds::load(&*store)?, progress: Progress::default() };
         let (orders, work) = (Mutex::default(), Arc::new(tokio::sync::Mutex::new(work)));
-        Ok(Arc::new(Self { store, own, registry, retention, data_dir, orders, work }))
+        Ok(Arc::new(Self {
+            store,
+            own,
+            registry,
+            retention,
+            data_dir,
+            troubles,
+            masker,
+            orders,
+            work,
+        }))
     }
 
     /// Takes an order, which waits for its approval; what it would do, as JSON.
@@ -93,49 +114,60 @@ impl Erasures {
         asked_by: Principal,
     ) -> Result<Value, OrderError> {
         let (task, reason) = request.check()?;
+        let reason = (self.masker)(&reason);
         let work = Arc::clone(&self.work).lock_owned().await;
         let mut told = match &task {
             Task::Erase(_) => self.plan(work, &task).await?.1.told(),
-            Task::Hold(_) => json!({}),
-            Task::Release(id) if work.holds.contains(*id) => json!({ "hold": id.to_string() }),
-            Task::Release(id) => return Err(OrderError::UnknownHold(id.to_string())),
+            Task::Hold(conditions) => json!({ "covers": self.covered(conditions).await? }),
+            Task::Release(id) => {
+                let held = work.holds.find(*id);
+                held.ok_or_else(|| OrderError::UnknownHold(id.to_string()))?.told(*id)
+            }
         };
         let id = fresh_id()?;
-        self.orders().put(id, task, reason, asked_by)?;
+        self.orders().put(id, Asked { task, reason, asked_by, told: told.clone() })?;
         told["order"] = id.to_string().into();
         Ok(told)
     }
 
-    /// Carries out an order that somebody else asked for; what was done, as JSON. It goes on when the caller goes away.
+    /// Carries out an order that somebody else asked for, if it is of this kind; what was done, as JSON. It goes on when the
+    /// caller goes away.
     ///
     /// # Errors
     /// [`OrderError`].
     pub(crate) async fn approve(
         self: &Arc<Self>,
         id: Id,
+        kind: Option<String>,
         approver: Principal,
     ) -> Result<Value, OrderError> {
         let this = Arc::clone(self);
-        let done = tokio::spawn(async move { this.carry_out(id, &approver).await });
+        let done =
+            tokio::spawn(async move { this.carry_out(id, kind.as_deref(), &approver).await });
         done.await.map_err(|_| Stopped)?
     }
 
     async fn carry_out(
         self: &Arc<Self>,
         id: Id,
+        kind: Option<&str>,
         approver: &Principal,
     ) -> Result<Value, OrderError> {
         let work = Arc::clone(&self.work).lock_owned().await;
         let order = self.orders().find(id, approver)?;
+        order.task.check_kind(id, kind)?;
         match &order.task {
             Task::Erase(conditions) => {
-                let (_work, plan) = self.plan(work, &order.task).await?;
+                let (mut work, plan) = self.plan(work, &order.task).await?;
                 let mut told = plan.told();
                 let subject = as_json(&json!(conditions.scope()))?;
                 let contents = self.contents(&order, approver, Some(subject), true)?;
+                let keys: Vec<_> = plan.units.iter().map(|(key, _)| *key).collect();
                 let erasure = self.erase(plan, Ground::Order, contents).await?;
+                work.progress.forget(&keys);
                 self.orders().take(id);
                 told["erasure"] = erasure.to_string().into();
+                told["backups"] = self.backups()?;
                 told["purged"] = self.purge().await.into();
                 Ok(told)
             }
@@ -149,10 +181,16 @@ impl Erasures {
                 let contents = self.contents(&order, approver, Some(subject), false)?;
                 let placed = HoldPlaced { hold_id: hold.to_bytes(), first_index: 0, end_index: 0 };
                 let event = (Kind::HoldPlaced(placed), contents);
-                self.change(event, (hold, HoldChange::Placed)).await?;
-                work.holds.place(hold, conditions.clone());
+                let place = self.change(event, (hold, HoldChange::Placed)).await?;
+                let said = order.said(approver);
+                let placed_at_ns = place.map_or(0, |place| place.recorded_at_ns);
+                let held = Held { conditions: conditions.clone(), said, placed_at_ns };
+                let told = held.told(hold);
+                work.holds.place(hold, held);
+                // What waits to be due may be held now, and by whom it is about.
+                work.progress.begin_again();
                 self.orders().take(id);
-                Ok(json!({ "hold": hold.to_string() }))
+                Ok(told)
             }
             Task::Release(hold) => {
                 let mut work = work;
@@ -165,7 +203,7 @@ impl Erasures {
                 self.change(event, (*hold, HoldChange::Released)).await?;
                 work.holds.release(*hold);
                 // What it kept may be due since long.
-                work.due_from.clear();
+                work.progress.begin_again();
                 self.orders().take(id);
                 Ok(json!({ "released": hold.to_string() }))
             }
@@ -175,23 +213,21 @@ impl Erasures {
     /// The holds in force, as JSON.
     pub(crate) async fn holds(&self) -> Value {
         let work = self.work.lock().await;
-        work.holds
-            .each()
-            .map(|(id, scope)| json!({ "hold": id.to_string(), "scope": scope }))
-            .collect()
+        work.holds.each().map(|(id, held)| held.told(id)).collect()
     }
 
     /// The orders that wait, as JSON.
     pub(crate) fn waiting(&self) -> Value {
         let told = |(id, order): (Id, &Order)| {
-            let (kind, about) = match &order.task {
-                Task::Erase(conditions) => ("erase", json!(conditions.scope())),
-                Task::Hold(conditions) => ("hold", json!(conditions.scope())),
-                Task::Release(hold) => ("release", json!({ "hold": hold.to_string() })),
+            let about = match &order.task {
+                Task::Erase(conditions) | Task::Hold(conditions) => json!(conditions.scope()),
+                Task::Release(hold) => json!({ "hold": hold.to_string() }),
             };
             json!({
-                "order": id.to_string(), "kind": kind, "scope": about, "reason": order.reason,
-                "asked_by": named(&order.asked_by)
+                "order": id.to_string(), "kind": order.task.kind(), "scope": about,
+                "reason": order.reason, "asked_by": named(&order.asked_by),
+                "asked_at_ns": order.asked_at_ns, "expires_at_ns": order.expires_at_ns,
+                "would": order.told
             })
         };
         self.orders().each().map(told).collect()
@@ -220,62 +256,6 @@ impl Erasures {
         }
     }
 
-    /// The one commit of an erasure; its id.
-    async fn erase(
-        &self,
-        plan: Plan,
-        ground: Ground,
-        contents: Vec<Content>,
-    ) -> Result<Id, OrderError> {
-        let id = fresh_id()?;
-        let mut rider = Rider::default();
-        let mut contents = Some(contents);
-        let mut events = Vec::with_capacity(plan.leaves());
-        for (key, unit) in plan.units {
-            rider.destroyed.push(key);
-            for leaf in unit.leaves {
-                rider.erased.extend(leaf.slots.iter().map(|slot| (leaf.index, *slot)));
-                let erased = DisclosureErased {
-                    event_id: leaf.event_id,
-                    slots: leaf.slots,
-                    retained_until_ns: 0,
-                    erasure_id: id.to_bytes(),
-                    ground: ground.into(),
-                };
-                let contents = contents.take().unwrap_or_default();
-                events.push((Kind::DisclosureErased(erased), contents));
-            }
-        }
-        self.own.record_with(events, rider).await?;
-        Ok(id)
-    }
-
-    async fn change(
-        &self,
-        event: (Kind, Vec<Content>),
-        hold: (Id, HoldChange),
-    ) -> Result<(), OrderError> {
-        let rider = Rider { hold: Some(hold), ..Rider::default() };
-        self.own.record_with(vec![event], rider).await?;
-        Ok(())
-    }
-
-    /// Takes what was erased off the disk; whether it is. The caller holds `work`.
-    async fn purge(&self) -> bool {
-        let store = Arc::clone(&self.store);
-        let purged = tokio::task::spawn_blocking(move || store.purge()).await;
-        let is_done = match purged {
-            Ok(Ok(())) => true,
-            Ok(Err(error)) => {
-                tracing::error!(%error, "what was erased is not off the disk yet");
-                false
-            }
-            Err(_) => false,
-        };
-        metrics::gauge!("exhibit_ledger_purge_pending").set(f64::from(u8::from(!is_done)));
-        is_done
-    }
-
     fn orders(&self) -> MutexGuard<'_, Orders> {
         self.orders.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -283,12 +263,3 @@ impl Erasures {
 
 /// Guards the work while a plan is made and carried out.
 type Working = OwnedMutexGuard<Work>;
-
-fn fresh_id() -> Result<Id, OrderError> {
-    let mut id = [0; 16];
-    getrandom::fill(&mut id).map_err(|error| {
-        tracing::error!(%error, "there is no randomness for an id");
-        Stopped
-    })?;
-    Ok(Id(id))
-}

@@ -1,7 +1,7 @@
 //! Folders that are still there after a power cut.
 
 use std::fs::{self, DirBuilder, File, Permissions};
-use std::io;
+use std::io::{self, Write};
 use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
 use std::path::Path;
 
@@ -27,6 +27,22 @@ pub(crate) fn create(folder: &Path) -> io::Result<()> {
         _ => {}
     }
     sync(above)
+}
+
+/// Replaces a file, durably: after a crash at any moment it is the one of before, or this one.
+///
+/// # Errors
+/// The operating system's; the file is the one of before then, but for an error of the last sync.
+pub(crate) fn replace(file: &Path, bytes: &[u8]) -> io::Result<()> {
+    let folder = above(file);
+    let mut new = tempfile::NamedTempFile::new_in(folder)?;
+    new.write_all(bytes)?;
+    new.as_file().sync_all()?;
+    // Removed when it is dropped, as by an error, until it is renamed.
+    let mut new = new.into_temp_path();
+    fs::rename(&new, file)?;
+    new.disable_cleanup(true);
+    sync(folder)
 }
 
 /// Keeps others out of a folder that was there before.
@@ -79,6 +95,20 @@ mod tests {
         fs::write(scratch.path().join("file"), "").unwrap();
         assert!(create(&scratch.path().join("file")).is_err());
         assert!(create(&scratch.path().join("file/below")).is_err());
+    }
+
+    #[test]
+    fn a_file_is_replaced_whole_and_nothing_is_left_beside_it() {
+        let scratch = tempfile::tempdir().unwrap();
+        let file = scratch.path().join("file");
+        for text in ["one", "two, which is longer", ""] {
+            replace(&file, text.as_bytes()).unwrap();
+            assert_eq!(fs::read_to_string(&file).unwrap(), text);
+        }
+        // A folder of that name cannot be replaced by a file.
+        fs::create_dir(scratch.path().join("folder")).unwrap();
+        assert!(replace(&scratch.path().join("folder"), b"x").is_err());
+        assert_eq!(fs::read_dir(scratch.path()).unwrap().count(), 2);
     }
 
     #[test]

@@ -12,7 +12,9 @@ mod chains;
 mod disclosures;
 mod head;
 mod holds;
+mod lost;
 mod place;
+mod refusal;
 mod report;
 #[cfg(test)]
 mod tests;
@@ -29,6 +31,7 @@ use self::chains::{Chains, Keys};
 use self::disclosures::Disclosures;
 use self::head::Rebuilt;
 use self::holds::Holds;
+pub use self::refusal::{FsckRefusal, may_check};
 pub use self::report::{Finding, FsckReport, MAX_FINDINGS_OF_A_KIND};
 use self::tree::Tree;
 use crate::publish::default_file;
@@ -93,6 +96,7 @@ pub fn fsck(
                 report.find("family_missing", format!("column family {name:?}"), "is missing");
             }
             let keys = Keys { log, recorders };
+            report.is_opened = true;
             check(&store, published.as_ref(), keys, progress, &mut report);
         }
     }
@@ -132,6 +136,7 @@ fn check(
             Found::Missing => {
                 let next_key = entries.next_key(&mut |odd| surplus(&odd, report));
                 let Some(LeafIndex(next)) = next_key.and_then(|key| entry_index(key).ok()) else {
+                    walk.chains.lose(walk.next..claimed.unwrap_or(walk.next));
                     break;
                 };
                 let next = next.min(claimed.unwrap_or(next));
@@ -183,11 +188,15 @@ impl Walk<'_> {
         let index = self.next;
         self.next += 1;
         report.entries += 1;
-        self.tree.append(leaf_hash(bytes), report);
+        let hash = leaf_hash(bytes);
+        self.tree.append(hash, report);
         self.compare_published(report);
         let leaf = match decode_entry(bytes) {
             Ok(leaf) => leaf,
-            Err(error) => return report.find("entry_invalid", place::entry(index), error),
+            Err(error) => {
+                self.chains.lose(index..index + 1);
+                return report.find("entry_invalid", place::entry(index), error);
+            }
         };
         if leaf.recorded_at_ns <= self.recorded_at_ns {
             let before = place::entry(index.saturating_sub(1));
@@ -196,13 +205,14 @@ impl Walk<'_> {
         }
         self.recorded_at_ns = leaf.recorded_at_ns;
         self.chains.follow(index, &leaf, report);
-        self.disclosures.check(index, &leaf.event, report);
+        self.disclosures.check((index, hash), &leaf.event, report);
         self.holds.follow(index, leaf.event.kind.as_ref());
     }
 
     /// The entry is there, and nobody can read it.
     fn lost_entry(&mut self, report: &mut FsckReport) {
         self.tree.append_lost(self.next, report);
+        self.chains.lose(self.next..self.next + 1);
         self.next += 1;
         self.compare_published(report);
     }
@@ -212,6 +222,7 @@ impl Walk<'_> {
         report.find("entry_missing", place::entries(self.next, end), "is missing");
         if end - self.next > MAX_MISSING_RUN {
             self.tree.skip_to(end);
+            self.chains.lose(self.next..end);
             self.next = end;
         }
         while self.next < end {

@@ -19,11 +19,22 @@ pub(crate) type Failure = watch::Sender<Option<Arc<str>>>;
 pub(crate) struct Health {
     failure: watch::Receiver<Option<Arc<str>>>,
     troubles: Troubles,
+    warnings: Troubles,
 }
 
 impl Health {
     pub(crate) fn new(failure: watch::Receiver<Option<Arc<str>>>, troubles: Troubles) -> Self {
-        Self { failure, troubles }
+        Self { failure, troubles, warnings: Troubles::none() }
+    }
+
+    /// The same, which also tells of these, though they keep nothing from being recorded and published.
+    pub(crate) fn with_warnings(self, warnings: Troubles) -> Self {
+        Self { warnings, ..self }
+    }
+
+    /// What a person should look after although the ledger is ready.
+    pub(crate) fn warnings(&self) -> Vec<Arc<str>> {
+        self.warnings.0.borrow().values().cloned().collect()
     }
 
     /// Why not, if so: for good, or for now.
@@ -113,7 +124,7 @@ pub(crate) fn own_recorder(own: OwnRecorder, failure: Failure) -> JoinHandle<()>
 }
 
 /// Runs a part; its error or panic is the ledger's failure.
-fn supervised(
+pub(crate) fn supervised(
     what: &'static str,
     failure: Failure,
     part: impl Future<Output = Result<(), String>> + Send + 'static,
@@ -150,7 +161,7 @@ fn ended(what: &str) -> String {
 mod tests {
     use super::*;
     use crate::sequencer::Setup;
-    use crate::store::{Batch, Store, StoreError, StoredChain, TreeHead};
+    use crate::store::{Batch, Store, StoreError, StoredChain, StoredKey, TreeHead};
     use bytes::Bytes;
     use proto::v1::Opening;
     use tlog::{LeafIndex, TreeSize};
@@ -179,8 +190,8 @@ mod tests {
         fn tile(&self, _: u8, _: u64) -> Result<Option<Vec<u8>>, StoreError> {
             Ok(None)
         }
-        fn disclosure_key(&self, _: &[u8; 16]) -> Result<Option<[u8; 32]>, StoreError> {
-            Ok(None)
+        fn disclosure_key(&self, _: &[u8; 16]) -> Result<StoredKey, StoreError> {
+            Ok(StoredKey::Unknown)
         }
         fn chains(&self) -> Result<Vec<StoredChain>, StoreError> {
             Ok(Vec::new())
@@ -209,6 +220,11 @@ mod tests {
         assert_eq!(&*health.readiness().unwrap_err(), "seals: the key is away");
         troubles.is_over("seals");
         assert!(health.readiness().is_ok());
+        let warnings = Troubles::none();
+        let health = health.with_warnings(warnings.clone());
+        warnings.report("backups", &"the disk is full");
+        assert!(health.readiness().is_ok(), "a warning stops nothing");
+        assert_eq!(&*health.warnings()[0], "backups: the disk is full");
         let part = async { panic!("a defect") };
         supervised("publisher", failure.clone(), part).await.unwrap();
         assert!(health.failed().await.contains("publisher"));

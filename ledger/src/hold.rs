@@ -9,6 +9,7 @@ use proto::decode_entry;
 use proto::ids::Id;
 use proto::kind::Kind;
 use proto::v1::Slot;
+use serde_json::{Value, json};
 use tlog::LeafIndex;
 
 use crate::erase::scope::{Conditions, Scope};
@@ -21,7 +22,33 @@ pub(crate) const MAX_HOLDS: usize = 10_000;
 
 /// All holds that are in force.
 #[derive(Debug, Default)]
-pub(crate) struct Holds(BTreeMap<Id, Conditions>);
+pub(crate) struct Holds(BTreeMap<Id, Held>);
+
+/// One hold.
+#[derive(Debug, Clone)]
+pub(crate) struct Held {
+    pub(crate) conditions: Conditions,
+    /// Its REASON disclosure: why, who asked, who approved, how much it covered then.
+    pub(crate) said: Value,
+    /// Unix ns.
+    pub(crate) placed_at_ns: u64,
+}
+
+impl Held {
+    /// All of it, as JSON.
+    pub(crate) fn told(&self, id: Id) -> Value {
+        let mut told = json!({
+            "hold": id.to_string(), "scope": self.conditions.scope(),
+            "placed_at_ns": self.placed_at_ns
+        });
+        for field in ["reason", "asked_by", "approved_by", "covers"] {
+            if let Some(said) = self.said.get(field) {
+                told[field] = said.clone();
+            }
+        }
+        told
+    }
+}
 
 impl Holds {
     /// Reads them from the store.
@@ -31,9 +58,9 @@ impl Holds {
     pub(crate) fn load(store: &dyn Store) -> Result<Self, StoreError> {
         let mut holds = BTreeMap::new();
         for (id, index) in store.holds()? {
-            let conditions = conditions(store, id, index)?;
+            let held = held(store, id, index)?;
             let damaged = || StoreError::Damaged(format!("hold {id} does not say what it covers"));
-            holds.insert(id, conditions.ok_or_else(damaged)?);
+            holds.insert(id, held.ok_or_else(damaged)?);
         }
         Ok(Self(holds))
     }
@@ -46,22 +73,26 @@ impl Holds {
         self.0.contains_key(&id)
     }
 
-    pub(crate) fn place(&mut self, id: Id, conditions: Conditions) {
-        self.0.insert(id, conditions);
+    pub(crate) fn find(&self, id: Id) -> Option<&Held> {
+        self.0.get(&id)
+    }
+
+    pub(crate) fn place(&mut self, id: Id, held: Held) {
+        self.0.insert(id, held);
     }
 
     pub(crate) fn release(&mut self, id: Id) {
         self.0.remove(&id);
     }
 
-    /// Id and scope of each.
-    pub(crate) fn each(&self) -> impl Iterator<Item = (Id, &Scope)> {
-        self.0.iter().map(|(id, conditions)| (*id, conditions.scope()))
+    /// Each with its id.
+    pub(crate) fn each(&self) -> impl Iterator<Item = (Id, &Held)> {
+        self.0.iter().map(|(id, held)| (*id, held))
     }
 
     /// Whether disclosures must be opened to tell what is held.
     pub(crate) fn need_principals(&self) -> bool {
-        self.0.values().any(Conditions::needs_principal)
+        self.0.values().any(|held| held.conditions.needs_principal())
     }
 
     /// The holds that keep any of the units.
@@ -73,19 +104,15 @@ impl Holds {
         let mut found = HashSet::new();
         for unit in units {
             let class = retention.class_of(unit.server.as_deref());
-            let touching = self.0.iter().filter(|(_, hold)| hold.touch(unit, class));
+            let touching = self.0.iter().filter(|(_, hold)| hold.conditions.touch(unit, class));
             found.extend(touching.map(|(id, _)| *id));
         }
         found
     }
 }
 
-/// What the HoldPlaced event at a leaf covers; `None` when it is none of this id.
-fn conditions(
-    store: &dyn Store,
-    id: Id,
-    index: LeafIndex,
-) -> Result<Option<Conditions>, StoreError> {
+/// What the HoldPlaced event at a leaf says; `None` when it is none of this id.
+fn held(store: &dyn Store, id: Id, index: LeafIndex) -> Result<Option<Held>, StoreError> {
     let entry = store.entries(index, 1, 0)?;
     let Some(leaf) = entry.first().and_then(|entry| decode_entry(entry).ok()) else {
         return Ok(None);
@@ -93,7 +120,14 @@ fn conditions(
     let is_placed =
         matches!(&leaf.event.kind, Some(Kind::HoldPlaced(hold)) if hold.hold_id == id.0[..]);
     let (openings, _) = store.openings(index, LeafIndex(index.0 + 1), 0)?;
-    let subject = openings.iter().find(|(_, opening)| opening.slot == Slot::Subject as i32);
-    let scope = subject.and_then(|(_, opening)| serde_json::from_slice(&opening.content).ok());
-    Ok(scope.filter(|_| is_placed).and_then(|scope: Scope| scope.check().ok()))
+    let disclosed = |slot: Slot| {
+        let opening = openings.iter().find(|(_, opening)| opening.slot == i32::from(slot));
+        opening.map(|(_, opening)| &opening.content[..]).unwrap_or_default()
+    };
+    let scope: Option<Scope> = serde_json::from_slice(disclosed(Slot::Subject)).ok();
+    let conditions = scope.filter(|_| is_placed).and_then(|scope| scope.check().ok());
+    // Who and why is not needed to keep what is held.
+    let said = serde_json::from_slice(disclosed(Slot::Reason)).unwrap_or_default();
+    let placed_at_ns = leaf.recorded_at_ns;
+    Ok(conditions.map(|conditions| Held { conditions, said, placed_at_ns }))
 }

@@ -7,7 +7,7 @@
 
 use std::collections::BTreeSet;
 use std::fs;
-use std::io::{self, Write as _};
+use std::io;
 use std::path::{Path, PathBuf};
 
 use proto::kind::Kind;
@@ -79,14 +79,8 @@ impl KnownKeys {
         if self.now == self.told {
             return Ok(());
         }
-        let above = folder::above(&self.path);
-        let mut file = tempfile::NamedTempFile::new_in(above)?;
-        for (role, vkey) in &self.now {
-            writeln!(file, "{role} {vkey}")?;
-        }
-        file.as_file().sync_all()?;
-        file.persist(&self.path).map_err(|error| error.error)?;
-        folder::sync(above)
+        let lines = self.now.iter().map(|(role, vkey)| format!("{role} {vkey}\n"));
+        folder::replace(&self.path, lines.collect::<String>().as_bytes())
     }
 }
 

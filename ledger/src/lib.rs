@@ -42,12 +42,13 @@ mod witnessing;
 mod tests;
 
 pub use backup::{
-    Backup, BackupConfig, BackupError, BackupMade, Restore, Restored, backup_stopped, backups_made,
-    restore,
+    Backup, BackupConfig, BackupError, BackupListed, BackupMade, Restore, Restored,
+    UnreadableBackup, backup_stopped, backups_in, backups_made, restore, restored_checkpoint,
 };
 pub use clock::ClockStep;
 pub use config::{ConfigError, LedgerConfig, default_listen};
-pub use fsck::{Finding, FsckReport, MAX_FINDINGS_OF_A_KIND, fsck};
+pub use erase::Masker;
+pub use fsck::{Finding, FsckRefusal, FsckReport, MAX_FINDINGS_OF_A_KIND, fsck, may_check};
 pub use limits::Limits;
 pub use publish::PublishError;
 pub use retention::{Always, Keep, RetentionClass};

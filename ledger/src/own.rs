@@ -55,6 +55,8 @@ pub(crate) struct OwnRecorder {
 struct OwnChain {
     /// The stop is recorded, and nothing comes after it.
     has_ended: bool,
+    /// An event was refused behind others that have their numbers already: what came next would leave a gap.
+    is_broken: bool,
     /// Something was recorded after the last seal.
     is_unsealed: bool,
     sealed_at: Instant,
@@ -138,6 +140,7 @@ impl OwnRecorder {
             .with_duty(Duty::Ledger);
         let chain = OwnChain {
             has_ended,
+            is_broken: false,
             is_unsealed: false,
             sealed_at: Instant::now(),
             sign_again_at: None,
@@ -248,6 +251,9 @@ impl OwnRecorder {
 
     async fn seal_what_is_due(&self) -> Result<(), Stopped> {
         let mut chain = self.chain.lock().await;
+        if chain.is_broken {
+            return Err(Stopped);
+        }
         let is_due = chain.is_unsealed || chain.sealed_at.elapsed() >= IDLE_SEAL;
         let may_ask = chain.sign_again_at.is_none_or(|at| Instant::now() >= at);
         if !is_due || !may_ask || chain.has_ended {
@@ -275,11 +281,14 @@ impl OwnChain {
         events: Vec<(Kind, Vec<Content>)>,
         rider: Rider,
     ) -> Result<Vec<Committed>, Stopped> {
-        if self.has_ended {
+        if self.has_ended || self.is_broken {
             return Err(Stopped);
         }
         let arrivals = events.into_iter().map(|(kind, contents)| self.arrival(kind, contents));
-        let arrivals = arrivals.collect::<Result<Vec<_>, _>>()?;
+        let arrivals = arrivals.collect::<Result<Vec<_>, _>>();
+        // Ends the ledger at the next look of its recorder: the numbers that were given are in no commit.
+        self.is_broken = arrivals.is_err();
+        let arrivals = arrivals?;
         let last = arrivals.last().map(|arrival| (arrival.head, arrival.active_snapshot));
         let committed = self.sequencer.submit_with(arrivals, rider).await?;
         let places = committed.await.map_err(|_| Stopped)?;

@@ -8,7 +8,7 @@
 mod pace;
 
 use std::fs;
-use std::io::{self, Write};
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -179,15 +179,7 @@ impl CheckpointFile {
     }
 
     fn write(&self, note: &str) -> io::Result<()> {
-        let folder = folder::above(&self.path);
-        let mut file = tempfile::NamedTempFile::new_in(folder)?;
-        file.write_all(note.as_bytes())?;
-        file.as_file().sync_all()?;
-        // Removed when it is dropped, as by an error, until it is renamed.
-        let mut temporary = file.into_temp_path();
-        fs::rename(&temporary, &self.path)?;
-        temporary.disable_cleanup(true);
-        folder::sync(folder)
+        folder::replace(&self.path, note.as_bytes())
     }
 
     fn file_error(&self, source: io::Error) -> PublishError {

@@ -234,12 +234,19 @@ impl Registry {
         digests
     }
 
-    /// Nothing more comes in this epoch: no stream of it is open, and its recorder went on to another, or is no longer
-    /// registered.
-    pub(crate) fn has_ended(&self, recorder_id: &str, epoch: Id) -> bool {
-        let is_open = self.chains().open.contains(&(recorder_id.to_owned(), epoch));
-        let is_newest = self.newest(recorder_id).is_none_or(|newest| newest.epoch == epoch);
-        !is_open && (!is_newest || !self.keys.contains_key(recorder_id))
+    /// Whether a recorder of this name may append.
+    pub(crate) fn is_registered(&self, recorder_id: &str) -> bool {
+        self.keys.contains_key(recorder_id)
+    }
+
+    /// Whether a stream of an epoch is open.
+    pub(crate) fn is_streaming(&self, recorder_id: &str, epoch: Id) -> bool {
+        self.chains().open.contains(&(recorder_id.to_owned(), epoch))
+    }
+
+    /// The epoch in which a recorder, registered or not, appended last.
+    pub(crate) fn newest_epoch(&self, recorder_id: &str) -> Option<Id> {
+        self.newest(recorder_id).map(|chain| chain.epoch)
     }
 
     /// Where the last event of an epoch stands.

@@ -17,9 +17,9 @@ use crate::backup::{Backups, forget_restored, remove_leftovers};
 use crate::clock::StoppedByClock;
 use crate::config::{Checked, ConfigError, LedgerConfig};
 use crate::door::{Doors, Knocks, RootSigner, Subscriptions};
-use crate::erase::{ErasureParts, Erasures};
+use crate::erase::{ErasureParts, Erasures, Masker};
 use crate::folder;
-use crate::health::{Health, Troubles, own_recorder, publisher, watch_sequencer};
+use crate::health::{Health, Troubles, own_recorder, publisher, supervised, watch_sequencer};
 use crate::known_keys::KnownKeys;
 use crate::own::{OwnParts, OwnRecorder};
 use crate::publish::{CheckpointFile, Cosignatures, PublishError, Published};
@@ -27,7 +27,7 @@ use crate::registry::Registry;
 use crate::sequencer::{Fatal, Sequencer, Setup};
 use crate::store::{RocksStore, Store, StoreError, TreeHead};
 use crate::tree::TreeReader;
-use crate::witnessing::{Wanted, WitnessRefusal, Witnesses, ask_first};
+use crate::witnessing::{Wanted, WitnessRefusal, Witnesses, ask_first, watch_quorum};
 
 /// How often is looked for windows of unknown callers that have ended.
 const COUNTS_INTERVAL: Duration = Duration::from_secs(5);
@@ -123,9 +123,18 @@ pub enum StartError {
         "the restore into {0} was not finished, or the copy is not good: empty the folder, and restore again"
     )]
     RestoreUnfinished(PathBuf),
+    /// A restored copy has damaged disclosures.
+    #[error(
+        "of the copy in {0} some disclosures are not what was stored (`exhibit fsck` names them): it can be looked at with \
+         --read-only. To go on recording, bring back another backup"
+    )]
+    RestoredDamaged(PathBuf),
     /// Nobody vouches for a restored copy.
     #[error(
-        "{0} was restored from a backup, and nobody vouches that it is the newest state of the log. Name the checkpoint_file that was kept elsewhere, or witnesses; or look at the copy with --read-only; or begin a new log that continues it (`exhibit restore --as-new-log`). If you know that nothing was published since the backup, start once with --restored-is-newest"
+        "{0} was restored from a backup, and nobody vouches that it is the newest state of the log. Name the \
+         checkpoint_file that was kept elsewhere, or witnesses; or look at the copy with --read-only; or begin a new log \
+         that continues it (`exhibit restore --as-new-log`). If you know that nothing was published since the backup, \
+         start once with --restored-is-newest SIZE"
     )]
     RestoredUnvouched(PathBuf),
     /// What the log continues cannot be told.
@@ -159,6 +168,18 @@ impl Ledger {
     /// a new folder may have got its store and its empty checkpoint, and a log that could not record its whole
     /// start ([`StartError::OwnStart`]) the first events of that.
     pub async fn start(config: LedgerConfig, options: Options) -> Result<Self, StartError> {
+        Self::start_masking(config, options, Arc::new(str::to_owned)).await
+    }
+
+    /// The same, with what masks the text that people write into orders before it is recorded.
+    ///
+    /// # Errors
+    /// As [`start`](Self::start).
+    pub async fn start_masking(
+        config: LedgerConfig,
+        options: Options,
+        masker: Masker,
+    ) -> Result<Self, StartError> {
         if options.read_only {
             return read_only::start(config).await;
         }
@@ -227,7 +248,8 @@ impl Ledger {
         let (tasks, cosigned) = running.unzip();
         let cosignatures = Cosignatures { policy: policy.clone(), arriving: cosigned };
         let (failure_tx, failure) = watch::channel(None);
-        let health = Health::new(failure, troubles.clone());
+        let warnings = Troubles::none();
+        let health = Health::new(failure, troubles.clone()).with_warnings(warnings.clone());
         let publisher = publisher(
             file,
             log_keys.clone(),
@@ -241,20 +263,30 @@ impl Ledger {
         tasks.extend([
             watch_sequencer(&sequencer, failure_tx.clone()),
             publisher,
-            own_recorder(own.clone(), failure_tx),
+            own_recorder(own.clone(), failure_tx.clone()),
         ]);
         let backups = config.backup.map(|backup| {
             Arc::new(Backups::new(files, config.data_dir.clone(), published.clone(), backup))
         });
         if let Some(backups) = &backups {
-            tasks.push(tokio::spawn(Arc::clone(backups).run(own.clone())));
+            let running = Arc::clone(backups).run(own.clone(), warnings.clone());
+            tasks.push(supervised("part that makes backups", failure_tx.clone(), ending(running)));
         }
+        if let Some(policy) = &policy {
+            let watching = watch_quorum(published.clone(), Arc::clone(policy), warnings.clone());
+            tasks.push(tokio::spawn(watching));
+        }
+        // There from the start, so that an alarm on it can tell 0 from no ledger.
+        let must_purge = f64::from(u8::from(store.must_purge()?));
+        metrics::gauge!("exhibit_ledger_purge_pending").set(must_purge);
         let erasures = Erasures::new(ErasureParts {
             store: Arc::clone(&store),
             own: own.clone(),
             registry: Arc::clone(&registry),
             retention: config.retention,
             data_dir: config.data_dir,
+            troubles: warnings,
+            masker,
         })?;
         let doors = Doors {
             log: log_keys.verifying().clone(),
@@ -274,7 +306,8 @@ impl Ledger {
             erasures: Some(Arc::clone(&erasures)),
             read_only: None,
         };
-        tasks.push(tokio::spawn(erasures.run()));
+        let erasing = ending(erasures.run());
+        tasks.push(supervised("part that erases and retains", failure_tx, erasing));
         tasks.push(tokio::spawn(record_counted(doors.clone())));
         Ok(Self { doors, policy, tasks })
     }
@@ -325,6 +358,12 @@ impl Ledger {
             task.abort();
         }
     }
+}
+
+/// A part that ends by itself only when nothing can be recorded any more, which others report.
+async fn ending(part: impl Future<Output = ()>) -> Result<(), String> {
+    part.await;
+    Ok(())
 }
 
 /// Records what was counted of unknown callers as its windows end, until the sequencer does.

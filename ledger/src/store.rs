@@ -54,6 +54,38 @@ pub struct SealedDisclosure {
     pub sealed: Vec<u8>,
 }
 
+/// What a store knows of a disclosure key.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum StoredKey {
+    /// No commit brought it.
+    Unknown,
+    /// It is there.
+    There([u8; 32]),
+    /// It was there and is gone for good. Nothing is ever stored under its id again.
+    Destroyed,
+}
+
+impl StoredKey {
+    /// The key, to open something with.
+    pub fn usable(self) -> Option<[u8; 32]> {
+        match self {
+            Self::There(key) => Some(key),
+            Self::Unknown | Self::Destroyed => None,
+        }
+    }
+}
+
+/// Without the secret, so that no log shows it.
+impl std::fmt::Debug for StoredKey {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::Unknown => "Unknown",
+            Self::There(_) => "There",
+            Self::Destroyed => "Destroyed",
+        })
+    }
+}
+
 /// Everything that one commit makes durable, at once or not at all.
 #[derive(Debug)]
 pub struct Batch {
@@ -78,7 +110,7 @@ pub struct Batch {
 pub struct Changes {
     /// Disclosures that go: leaf and slot.
     pub erased: Vec<(LeafIndex, i32)>,
-    /// Disclosure keys that go.
+    /// Disclosure keys that go; their ids stay, with nothing.
     pub destroyed: Vec<[u8; 16]>,
     /// Legal holds that are placed, with the leaf that says so, or released.
     pub holds: Vec<(Id, Option<LeafIndex>)>,
@@ -146,7 +178,8 @@ pub trait Store: Send + Sync + 'static {
     ) -> Result<Vec<Bytes>, StoreError>;
 
     /// Opened disclosures of the leaves `[from, end)`, in order, whole leaves until about `bytes` are reached
-    /// but at least one leaf; with the index up to which they are complete. Erased ones are absent.
+    /// but at least one leaf; with the index up to which they are complete. Erased ones are absent, and so is one that
+    /// does not open: the log says of which leaf, and everybody is served the rest.
     ///
     /// # Errors
     /// [`StoreError`].
@@ -163,11 +196,16 @@ pub trait Store: Send + Sync + 'static {
     /// [`StoreError`].
     fn tile(&self, level: u8, index: u64) -> Result<Option<Vec<u8>>, StoreError>;
 
-    /// A disclosure key; `None` when it never was or is erased.
+    /// A disclosure key.
     ///
     /// # Errors
     /// [`StoreError`].
-    fn disclosure_key(&self, id: &[u8; 16]) -> Result<Option<[u8; 32]>, StoreError>;
+    fn disclosure_key(&self, id: &[u8; 16]) -> Result<StoredKey, StoreError>;
+
+    /// How many commits since the start destroyed keys: while it stands still, a key that was there is there.
+    fn destructions(&self) -> u64 {
+        0
+    }
 
     /// Heads of every epoch of every recorder.
     ///

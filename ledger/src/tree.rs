@@ -92,13 +92,7 @@ impl Tree {
     /// [`StoreError::Damaged`] when entries or tiles do not give the stored root.
     pub(crate) fn recover(store: &dyn Store, head: &TreeHead) -> Result<Self, StoreError> {
         let size = head.size.0;
-        let mut edge = Edge::default();
-        for level in 0..=tile_level_of(size) {
-            edge.0.push(Arc::new(recover_edge_tile(store, level, size)?));
-        }
-        let nodes = Nodes { store, edge: &edge };
-        let range = CompactRange::read(0, size, &nodes)?;
-        let tree = Self { range, edge };
+        let tree = Self::of_first(store, size)?;
         if tree.root() != head.root {
             return Err(StoreError::Damaged(format!(
                 "its {size} entries give root {}, but its head says {}",
@@ -107,6 +101,17 @@ impl Tree {
             )));
         }
         Ok(tree)
+    }
+
+    /// The tree of the first `size` entries of a store.
+    fn of_first(store: &dyn Store, size: u64) -> Result<Self, StoreError> {
+        let mut edge = Edge::default();
+        for level in 0..=tile_level_of(size) {
+            edge.0.push(Arc::new(recover_edge_tile(store, level, size)?));
+        }
+        let nodes = Nodes { store, edge: &edge };
+        let range = CompactRange::read(0, size, &nodes)?;
+        Ok(Self { range, edge })
     }
 
     /// Appends a leaf; tiles that it completes are pushed to `tiles`.
@@ -129,6 +134,14 @@ impl Tree {
     pub(crate) fn edge(&self) -> Edge {
         self.edge.clone()
     }
+}
+
+/// The root of the first `size` entries of a store that has at least so many.
+///
+/// # Errors
+/// When the store cannot be read, or an entry or a tile is missing.
+pub(crate) fn root_of_first(store: &dyn Store, size: TreeSize) -> Result<Hash, StoreError> {
+    Ok(Tree::of_first(store, size.0)?.root())
 }
 
 /// Highest tile level that holds a hash in a tree of this size.

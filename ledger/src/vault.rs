@@ -5,7 +5,12 @@
 //!
 //! Sealed form: key id (16 bytes) ‖ nonce (12: sequence u64 BE ‖ slot u32 BE) ‖ ciphertext of salt ‖ content.
 //! A key belongs to one exchange of one recorder epoch, where a sequence number stands once: no nonce repeats.
+//!
+//! A key id never comes back. A destroyed key leaves its id in the store, with nothing; what is disclosed in its exchange
+//! afterwards is sealed under a key of its own event. What was sealed before the destruction, and comes to the sequencer
+//! behind it, is sealed anew there.
 
+use std::collections::HashSet;
 use std::fmt;
 use std::sync::Arc;
 
@@ -13,9 +18,10 @@ use aes_gcm::aead::{Aead, AeadInOut, KeyInit};
 use aes_gcm::{Aes256Gcm, Key, Nonce};
 use bytes::Bytes;
 use proto::v1::{Event, Opening};
+use tlog::LeafIndex;
 
 use crate::recent::Recent;
-use crate::store::{Store, StoreError};
+use crate::store::{Store, StoreError, StoredKey};
 
 /// Names the key of an exchange without naming the exchange.
 pub(crate) type KeyId = [u8; 16];
@@ -38,6 +44,25 @@ pub(crate) fn key_id(event: &Event) -> KeyId {
     } else {
         hasher.update(b"/exchange/").update(&event.exchange_id);
     }
+    finished(&hasher)
+}
+
+/// The id of the key that seals the disclosures of `event` when the key of its exchange is destroyed. Its number stands
+/// once in its epoch, so it was never destroyed before.
+pub(crate) fn own_key_id(event: &Event) -> KeyId {
+    let recorder = event.recorder.clone().unwrap_or_default();
+    own_key_id_at(&recorder.epoch, &recorder.recorder_id, recorder.sequence)
+}
+
+/// The same, by where the event stands.
+pub(crate) fn own_key_id_at(epoch: &[u8], recorder_id: &str, sequence: u64) -> KeyId {
+    let mut hasher = blake3::Hasher::new_derive_key("exhibit 2026 disclosure key id v1");
+    hasher.update(epoch).update(recorder_id.as_bytes());
+    hasher.update(b"/sequence/").update(&sequence.to_be_bytes());
+    finished(&hasher)
+}
+
+fn finished(hasher: &blake3::Hasher) -> KeyId {
     let mut id = [0; KEY_ID_BYTES];
     hasher.finalize_xof().fill(&mut id);
     id
@@ -64,8 +89,48 @@ impl fmt::Debug for DisclosureKey {
 pub(crate) struct Sealed {
     /// Slot and sealed form.
     pub(crate) disclosures: Vec<(i32, Vec<u8>)>,
-    /// The key, when no earlier event brought it to the store. Whoever holds it has not stored it yet.
-    pub(crate) new_key: Option<Arc<DisclosureKey>>,
+    /// Their key, when there are any.
+    key: Option<Arc<DisclosureKey>>,
+    /// No earlier event brought the key to the store.
+    is_new: bool,
+    /// The store's count of destructions when this key was known not to be destroyed.
+    destructions: u64,
+}
+
+impl Sealed {
+    /// The key, when it comes to the store with these.
+    pub(crate) fn new_key(&self) -> Option<&DisclosureKey> {
+        self.key.as_deref().filter(|_| self.is_new)
+    }
+
+    /// The id of the key, if it may have been destroyed since: the store counts so many destructions now, and `destroyed`
+    /// are about to be.
+    pub(crate) fn may_be_destroyed(
+        &self,
+        destructions: u64,
+        destroyed: &HashSet<KeyId>,
+    ) -> Option<KeyId> {
+        let id = self.key.as_ref()?.id;
+        (self.destructions != destructions || destroyed.contains(&id)).then_some(id)
+    }
+
+    /// Seals the same under a fresh key of this id: the key that it has was destroyed before it came to the store.
+    ///
+    /// # Errors
+    /// [`StoreError`] when there is no randomness.
+    pub(crate) fn seal_anew(&mut self, id: KeyId) -> Result<(), StoreError> {
+        let Some(old) = self.key.take() else { return Ok(()) };
+        let key = DisclosureKey { id, secret: fresh_key()? };
+        let cipher = cipher(&key.secret);
+        for (slot, sealed) in &mut self.disclosures {
+            let damaged = || StoreError::Damaged(format!("slot {slot} cannot be sealed anew"));
+            let nonce = sealed.get(KEY_ID_BYTES..).and_then(<[u8]>::first_chunk).copied();
+            let opening = open(sealed, *slot, |_| Ok(Some(old.secret)))?.ok_or_else(damaged)?;
+            *sealed = seal(&cipher, &key.id, nonce.ok_or_else(damaged)?, &opening)?;
+        }
+        (self.key, self.is_new) = (Some(Arc::new(key)), true);
+        Ok(())
+    }
 }
 
 /// Seals the disclosures of one recorder's epoch, on the thread of the stream that brings them.
@@ -73,16 +138,31 @@ pub(crate) struct Sealed {
 /// The keys of an epoch belong to its one stream, so nobody else makes one meanwhile.
 pub(crate) struct Sealer {
     store: Arc<dyn Store>,
-    keys: Recent<KeyId, Arc<DisclosureKey>>,
+    keys: Recent<KeyId, Known>,
     /// The store may have keys of this epoch that were never in `keys`.
     continues: bool,
+}
+
+/// What a stream knows of a key.
+#[derive(Clone)]
+struct Known {
+    /// None: it is destroyed.
+    key: Option<Arc<DisclosureKey>>,
+    /// The store's count of destructions when this was found out.
+    destructions: u64,
+}
+
+impl Known {
+    /// A key that is shared is on its way into the store, where it could not be found yet.
+    fn is_on_its_way(&mut self) -> bool {
+        self.key.as_mut().is_some_and(|key| Arc::get_mut(key).is_none())
+    }
 }
 
 impl Sealer {
     /// `continues`: the epoch has events already.
     pub(crate) fn new(store: Arc<dyn Store>, continues: bool) -> Self {
-        // A key that is shared is on its way into the store, where it could not be found yet.
-        let keys = Recent::with_stay(MAX_CACHED_KEYS, |key| Arc::get_mut(key).is_none());
+        let keys = Recent::with_stay(MAX_CACHED_KEYS, Known::is_on_its_way);
         Self { store, keys, continues }
     }
 
@@ -99,28 +179,52 @@ impl Sealer {
         if openings.is_empty() {
             return Ok(Sealed::default());
         }
-        let (key, is_new) = self.key(key_id(event))?;
+        // Counted before the key is looked for: a destruction in between shows in the sequencer.
+        let destructions = self.store.destructions();
+        let (key, is_new) = self.key(event, destructions)?;
         let cipher = cipher(&key.secret);
         let sealed = |opening: &Opening| {
             Ok((opening.slot, seal(&cipher, &key.id, nonce(sequence, opening.slot), opening)?))
         };
         let disclosures = openings.iter().map(sealed).collect::<Result<_, StoreError>>()?;
-        Ok(Sealed { disclosures, new_key: is_new.then_some(key) })
+        Ok(Sealed { disclosures, key: Some(key), is_new, destructions })
     }
 
-    /// The key of this id, and whether it is not on its way to the store yet.
-    fn key(&mut self, id: KeyId) -> Result<(Arc<DisclosureKey>, bool), StoreError> {
-        if let Some(key) = self.keys.find(&id) {
-            return Ok((Arc::clone(key), false));
+    /// The key for an event, and whether it is not on its way to the store yet.
+    fn key(
+        &mut self,
+        event: &Event,
+        destructions: u64,
+    ) -> Result<(Arc<DisclosureKey>, bool), StoreError> {
+        let id = key_id(event);
+        let known = self.keys.find(&id).cloned();
+        match &known {
+            Some(Known { key: None, .. }) => return own_key(event),
+            Some(Known { key: Some(key), destructions: since }) if *since == destructions => {
+                return Ok((Arc::clone(key), false));
+            }
+            _ => {}
         }
-        let may_be_stored = self.continues || self.keys.has_forgotten();
-        let stored = if may_be_stored { self.store.disclosure_key(&id)? } else { None };
-        let is_new = stored.is_none();
-        let secret = stored.map_or_else(fresh_key, Ok)?;
-        let key = Arc::new(DisclosureKey { id, secret });
-        self.keys.insert(id, Arc::clone(&key));
-        Ok((key, is_new))
+        let may_be_stored = known.is_some() || self.continues || self.keys.has_forgotten();
+        let stored =
+            if may_be_stored { self.store.disclosure_key(&id)? } else { StoredKey::Unknown };
+        let of_secret = |secret| Arc::new(DisclosureKey { id, secret });
+        let (key, is_new) = match (stored, known.and_then(|known| known.key)) {
+            (StoredKey::Destroyed, _) => (None, false),
+            // Not in the store: it is on its way.
+            (_, Some(key)) => (Some(key), false),
+            (StoredKey::There(secret), None) => (Some(of_secret(secret)), false),
+            (StoredKey::Unknown, None) => (Some(of_secret(fresh_key()?)), true),
+        };
+        self.keys.insert(id, Known { key: key.clone(), destructions });
+        key.map_or_else(|| own_key(event), |key| Ok((key, is_new)))
     }
+}
+
+/// A fresh key for one event alone.
+fn own_key(event: &Event) -> Result<(Arc<DisclosureKey>, bool), StoreError> {
+    let key = DisclosureKey { id: own_key_id(event), secret: fresh_key()? };
+    Ok((Arc::new(key), true))
 }
 
 /// Seals one opening.
@@ -168,6 +272,18 @@ pub(crate) fn open(
     Ok(Some(Opening { slot, salt: plain.slice(..SALT_BYTES), content: plain.slice(SALT_BYTES..) }))
 }
 
+/// Says of which leaf a disclosure does not open. Whoever reads it gets the leaf without it, as one that is withheld.
+pub(crate) fn report_unreadable(index: LeafIndex, slot: i32, reason: &str) {
+    let slot = proto::disclosure::slot_name(slot);
+    tracing::error!(
+        leaf = index.0,
+        slot,
+        reason,
+        "a disclosure cannot be opened; run `exhibit fsck`"
+    );
+    metrics::counter!("exhibit_ledger_unreadable_disclosures_total").increment(1);
+}
+
 /// A fresh random key.
 ///
 /// # Errors
@@ -194,80 +310,4 @@ pub(crate) fn nonce(sequence: u64, slot: i32) -> [u8; NONCE_BYTES] {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::store::{Batch, RocksStore, TreeHead};
-    use tlog::{Hash, TreeSize};
-
-    #[test]
-    fn opens_what_it_sealed_and_nothing_else() {
-        let opening = Opening {
-            slot: 2,
-            salt: Bytes::from_static(&[5; 32]),
-            content: Bytes::from_static(b"the message"),
-        };
-        let key = fresh_key().unwrap();
-        let sealed = seal(&cipher(&key), &[1; 16], nonce(7, 2), &opening).unwrap();
-        assert!(!sealed.windows(7).any(|window| window == b"message"));
-        assert_eq!(open(&sealed, 2, |_| Ok(Some(key))).unwrap(), Some(opening));
-        assert_eq!(open(&sealed, 2, |_| Ok(None)).unwrap(), None);
-        for at in 16..sealed.len() {
-            let mut changed = sealed.clone();
-            changed[at] ^= 1;
-            assert!(open(&changed, 2, |_| Ok(Some(key))).is_err(), "byte {at}");
-        }
-    }
-
-    fn event(exchange: u64) -> Event {
-        let exchange_id = [[0; 8], exchange.to_be_bytes()].concat().into();
-        Event { exchange_id, ..Event::default() }
-    }
-
-    fn opens(sealed: &Sealed, key: &DisclosureKey) -> bool {
-        let opened =
-            open(&sealed.disclosures[0].1, 2, |id| Ok((*id == key.id).then_some(key.secret)));
-        opened.is_ok_and(|opening| opening.is_some())
-    }
-
-    #[test]
-    fn an_exchange_has_one_key_on_its_way_and_in_the_store() {
-        let folder = tempfile::tempdir().unwrap();
-        let store: Arc<dyn Store> = Arc::new(RocksStore::open(folder.path()).unwrap());
-        let opening = [Opening { slot: 2, salt: vec![5; 32].into(), content: Bytes::new() }];
-        let mut sealer = Sealer::new(Arc::clone(&store), false);
-        let first = sealer.seal(&event(0), 0, &opening).unwrap();
-        let held = first.new_key.clone().unwrap();
-        let key = DisclosureKey { id: held.id, secret: held.secret };
-        let crowd = |sealer: &mut Sealer| {
-            for exchange in 1..=2 * MAX_CACHED_KEYS as u64 {
-                sealer.seal(&event(exchange), exchange, &opening).unwrap();
-            }
-        };
-
-        // Not stored yet: it must not be forgotten, or the exchange would get a second key.
-        crowd(&mut sealer);
-        let second = sealer.seal(&event(0), 1, &opening).unwrap();
-        assert!(second.new_key.is_none() && opens(&second, &key));
-
-        // Stored, and forgotten: the store has it.
-        let head = TreeHead { size: TreeSize(1), root: Hash([0; 32]), recorded_at_ns: 1 };
-        let batch = Batch {
-            entries: vec![Bytes::from_static(b"entry")],
-            disclosures: Vec::new(),
-            keys: vec![(key.id, key.secret)],
-            tiles: Vec::new(),
-            chains: Vec::new(),
-            head,
-            changes: Default::default(),
-        };
-        store.append(TreeSize(0), &batch).unwrap();
-        drop((first, second, held));
-        crowd(&mut sealer);
-        assert!(sealer.keys.find(&key.id).is_none());
-        // So has the next stream of the epoch, which never knew it.
-        for mut sealer in [sealer, Sealer::new(store, true)] {
-            let third = sealer.seal(&event(0), 2, &opening).unwrap();
-            assert!(third.new_key.is_none() && opens(&third, &key));
-        }
-    }
-}
+mod tests;

@@ -6,6 +6,7 @@
 
 mod client;
 mod config;
+mod quorum;
 mod start;
 
 use std::sync::Arc;
@@ -17,6 +18,7 @@ use tokio::task::JoinHandle;
 
 use self::client::Client;
 pub use self::config::WitnessConfig;
+pub(crate) use self::quorum::watch_quorum;
 pub use self::start::WitnessRefusal;
 pub(crate) use self::start::{Wanted, ask_first};
 use crate::publish::Published;
@@ -86,7 +88,11 @@ async fn keep_cosigned(
                     if failure.is_contradiction() {
                         tracing::error!(witness, %failure, "THE WITNESS KNOWS ANOTHER HISTORY OF THIS LOG");
                     } else if backoff == FIRST_BACKOFF {
-                        tracing::warn!(witness, %failure, "a checkpoint was not cosigned; the witness will be asked again");
+                        let what = match &failure {
+                            client::Failure::Unreachable(_) => "the witness could not be asked",
+                            _ => "the witness did not cosign a checkpoint",
+                        };
+                        tracing::warn!(witness, %failure, "{what}; it will be asked again");
                     }
                     tokio::time::sleep(backoff).await;
                     backoff = (backoff * 2).min(LAST_BACKOFF);

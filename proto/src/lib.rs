@@ -11,6 +11,7 @@ pub mod chain;
 pub mod disclosure;
 pub mod duty;
 pub mod entry;
+pub mod erasure;
 pub mod ids;
 pub mod kind;
 pub mod names;

@@ -14,6 +14,27 @@ pub fn is_leaf_name(name: &str) -> bool {
         && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"_-./:+@".contains(&byte))
 }
 
+/// Lengths of the parts of a vkey: the key id in hex, and base64 of a type and 32 bytes.
+const VKEY_ID: usize = 8;
+const VKEY_BASE64: usize = 44;
+
+/// Whether a text has the form of a key as signed notes write it, `<name>+<key id in hex>+<base64 of type and key>`, with a
+/// name that may stand in a leaf.
+pub fn is_vkey(text: &str) -> bool {
+    let parts = || {
+        // Names and base64 may hold a plus themselves; the last two parts have one length each.
+        let at = text.len().checked_sub(VKEY_BASE64 + VKEY_ID + 2)?;
+        let (name, rest) = (text.get(..at)?, text.get(at..)?.strip_prefix('+')?);
+        Some((name, rest.get(..VKEY_ID)?, rest.get(VKEY_ID..)?.strip_prefix('+')?))
+    };
+    let is_base64 = |byte: u8| byte.is_ascii_alphanumeric() || b"+/=".contains(&byte);
+    parts().is_some_and(|(name, id, key)| {
+        is_leaf_name(name)
+            && id.bytes().all(|byte| byte.is_ascii_hexdigit())
+            && key.bytes().all(is_base64)
+    })
+}
+
 /// The reason to record for a refused credential, by the stable code of the error. What is not known here says that the
 /// token is not of the form that is accepted.
 pub fn authentication_failure(code: &str) -> Reason {

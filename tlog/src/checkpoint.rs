@@ -4,7 +4,7 @@ use crate::decimal;
 use crate::hash::{Hash, HashParseError};
 use crate::key::{SigningKey, VerifyingKey};
 use crate::lines::Lines;
-use crate::note::{Note, NoteError};
+use crate::note::{Note, NoteError, NoteSignature};
 use crate::position::TreeSize;
 use crate::signer::{SignError, Signer};
 
@@ -83,7 +83,7 @@ impl Checkpoint {
 pub fn open_checkpoint(note: &str, log: &VerifyingKey) -> Result<Checkpoint, CheckpointError> {
     let note = Note::parse(note)?;
     if !note.verified_by(log)? {
-        return Err(CheckpointError::NotSigned { key: log.to_string() });
+        return Err(CheckpointError::not_signed(&note, [log]));
     }
     let checkpoint = Checkpoint::parse_text(note.text())?;
     if checkpoint.origin != log.name() {
@@ -93,6 +93,33 @@ pub fn open_checkpoint(note: &str, log: &VerifyingKey) -> Result<Checkpoint, Che
     Ok(checkpoint)
 }
 
+/// What to make of signatures under the log's name by other keys: a log may have changed its key.
+fn or_by(by: &[String]) -> String {
+    if by.is_empty() {
+        return String::new();
+    }
+    let by = by.join(", ");
+    format!(
+        ", but by {by}, of the same name: if the log has changed its key, whoever runs it can give you the vkey of that one"
+    )
+}
+
+impl CheckpointError {
+    /// None of these keys, of one name, has signed the note.
+    pub(crate) fn not_signed<'k>(
+        note: &Note,
+        logs: impl IntoIterator<Item = &'k VerifyingKey>,
+    ) -> Self {
+        let logs: Vec<_> = logs.into_iter().collect();
+        let is_of_log = |line: &&NoteSignature| logs.iter().any(|log| log.name() == line.name);
+        let shown =
+            |line: &NoteSignature| format!("{}+{:08x}", line.name, u32::from_be_bytes(line.key_id));
+        let by = note.signatures().iter().filter(is_of_log).map(shown).collect();
+        let keys: Vec<_> = logs.iter().map(ToString::to_string).collect();
+        Self::NotSigned { key: keys.join(" or "), by }
+    }
+}
+
 /// Why a note is not a checkpoint of this log.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum CheckpointError {
@@ -100,10 +127,12 @@ pub enum CheckpointError {
     #[error(transparent)]
     Note(#[from] NoteError),
     /// The log's key has not signed it.
-    #[error("the checkpoint is not signed by the log's key {key}")]
+    #[error("the checkpoint is not signed by the log's key {key}{}", or_by(.by))]
     NotSigned {
         /// The log's vkey.
         key: String,
+        /// The keys of the log's name that did sign, each as name and key id.
+        by: Vec<String>,
     },
     /// Signed by the log's key, but for another log.
     #[error("the checkpoint is of the log {actual:?}, not of {expected:?}")]

@@ -33,7 +33,7 @@ pub use compact::{CompactRange, CompactRangeError};
 pub use cose::{ReceiptError, SignedRoot, verify_receipt};
 pub use cosignature::{CosignatureError, WitnessKey, WitnessSigningKey};
 pub use hash::{Hash, HashParseError, leaf_hash, node_hash};
-pub use key::{KeyError, SigningKey, VerifyingKey};
+pub use key::{KeyError, SigningKey, VerifyingKey, without_keys};
 pub use note::{Note, NoteError, NoteSignature};
 pub use policy::{Group, Policy, PolicyError, Quorum, VerifiedCheckpoint, Witness};
 pub use position::{LeafIndex, TreeSize, TreeSizeError};

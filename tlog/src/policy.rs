@@ -136,7 +136,7 @@ impl Policy {
             }
         }
         let Some(first) = signers.first() else {
-            return Err(CheckpointError::NotSigned { key: self.log_names() });
+            return Err(CheckpointError::not_signed(&note, &self.logs));
         };
         let checkpoint = Checkpoint::parse_text(note.text())?;
         let Some(log) = signers.iter().find(|log| log.name() == checkpoint.origin) else {
@@ -159,10 +159,5 @@ impl Policy {
         let quorum_satisfied =
             self.quorum_satisfied(cosigned.iter().map(|(name, _)| name.as_str()));
         Ok(VerifiedCheckpoint { checkpoint, log, cosigned, quorum_satisfied })
-    }
-
-    fn log_names(&self) -> String {
-        let names: Vec<String> = self.logs.iter().map(ToString::to_string).collect();
-        names.join(" or ")
     }
 }

@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use clap::Args;
+use jiff::Timestamp;
 use ledger::store::StoreError;
 use ledger::{BackupError, LedgerConfig};
 use serde_json::{Value, json};
@@ -26,6 +27,9 @@ pub(crate) struct Backup {
     /// How many backups are kept in the folder; as [ledger.backup] says, or 7, without it (stopped ledger)
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     keep: Option<u32>,
+    /// Only list the backups of the folder, with their dates
+    #[arg(long, conflicts_with = "keep")]
+    list: bool,
     /// File with an admin's bearer token, for a ledger that runs; without it EXHIBIT_TOKEN is used
     #[arg(long, value_name = "FILE")]
     token_file: Option<PathBuf>,
@@ -33,6 +37,10 @@ pub(crate) struct Backup {
 
 impl Backup {
     pub(crate) async fn run(self, json: bool) -> Result<(), Failure> {
+        // A copy of the folder can be listed where there is no configuration.
+        if let (true, Some(folder)) = (self.list, &self.to) {
+            return list(folder, json);
+        }
         let config = Config::read(&self.config)?;
         let ledger = config.ledger.ok_or_else(|| Config::missing("ledger"))?;
         let configured = ledger.backup.as_ref();
@@ -41,13 +49,17 @@ impl Backup {
             let message = "where to? give --to DIR, or `folder` in [ledger.backup]";
             return Err(Failure::unusable("no_backup_folder", message));
         };
+        if self.list {
+            return list(folder, json);
+        }
         let keep = self.keep.or(configured.map(|backup| backup.keep)).unwrap_or(DEFAULT_KEEP);
         let file = ledger.checkpoint_file.as_deref();
         let made = match ledger::backup_stopped(&ledger.data_dir, file, folder, keep) {
             Ok(made) => json!({
                 "backup": made.backup, "folder": made.folder, "origin": made.checkpoint.origin,
                 "size": made.checkpoint.size.0, "root": made.checkpoint.root.to_string(),
-                "files": made.files, "bytes": made.bytes, "bytes_copied": made.bytes_copied, "purged": made.purged
+                "files": made.files, "bytes": made.bytes, "bytes_copied": made.bytes_copied, "purged": made.purged,
+                "mended": made.mended, "lost": made.lost
             }),
             Err(BackupError::Store(StoreError::InUse { .. })) => self.ask(&ledger).await?,
             Err(error) => return Err(failure(&error)),
@@ -83,6 +95,37 @@ impl Backup {
     }
 }
 
+fn list(folder: &Path, json: bool) -> Result<(), Failure> {
+    let (listed, unreadable) = ledger::backups_in(folder).map_err(|error| failure(&error))?;
+    let made_at = |made_at_ns: u64| {
+        Timestamp::from_nanosecond(made_at_ns.into())
+            .map(|at| format!("{at:.0}"))
+            .unwrap_or_default()
+    };
+    if json {
+        let backups: Vec<_> = listed
+            .iter()
+            .map(|made| {
+                json!({
+                    "backup": made.backup, "made_at": made_at(made.made_at_ns), "origin": made.origin,
+                    "size": made.size, "root": made.root, "bytes": made.bytes
+                })
+            })
+            .collect();
+        let unreadable: Vec<_> = unreadable.iter().map(|(number, _)| number).collect();
+        say!("{}", json!({ "folder": folder, "backups": backups, "unreadable": unreadable }));
+        return Ok(());
+    }
+    for made in &listed {
+        let (at, size) = (made_at(made.made_at_ns), made.size);
+        say!("{:>6}  {at}  {size} entries of {}, {} bytes", made.backup, made.origin, made.bytes);
+    }
+    for (number, error) in &unreadable {
+        say!("{number:>6}  LOST: {error}");
+    }
+    Ok(())
+}
+
 /// Whether two paths lead to one folder.
 fn is_same(one: &Path, other: &Path) -> bool {
     match (one.canonicalize(), other.canonicalize()) {
@@ -109,14 +152,26 @@ fn print(made: &Value) {
     if made["purged"].as_array().is_some_and(|purged| !purged.is_empty()) {
         say!("removed      {}", text("purged"));
     }
+    if made["mended"].as_u64().is_some_and(|mended| mended > 0) {
+        let mended = text("mended");
+        say!(
+            "MENDED       {mended} files of earlier backups were damaged, and were copied again: look after the disk"
+        );
+    }
+    if made["lost"].as_array().is_some_and(|lost| !lost.is_empty()) {
+        let lost = text("lost");
+        say!(
+            "LOST         the backups {lost} need a file that is damaged: they cannot be restored"
+        );
+    }
 }
 
 /// What keeps a backup from being made, or brought back. A backup that is not what was written is evidence that failed.
 pub(super) fn failure(error: &BackupError) -> Failure {
     match error {
-        BackupError::Damaged { .. } | BackupError::Checkpoint { .. } => {
-            Failure::failed(error.code(), error)
-        }
+        BackupError::Damaged { .. }
+        | BackupError::Checkpoint { .. }
+        | BackupError::NewestContradicts { .. } => Failure::failed(error.code(), error),
         BackupError::Store(StoreError::InUse { .. }) => Failure::unusable(error.code(), error),
         BackupError::Store(_) => Failure::failed(error.code(), error),
         _ => Failure::unusable(error.code(), error),

@@ -36,13 +36,17 @@ impl ConfigCommand {
     pub(crate) fn run(self) -> Result<(), Failure> {
         match self.what {
             What::Check { file } => {
-                refuse(&file, &Config::read(&file)?.mistakes())?;
+                let config = Config::read(&file)?;
+                refuse(&file, &config.mistakes())?;
+                for warning in config.warnings() {
+                    eprintln!("warning: {warning}");
+                }
                 say!("{}: good", file.display());
             }
             What::Print { file } => {
                 let text = toml::to_string_pretty(&Config::read(&file)?)
                     .map_err(|error| Failure::failed("config", error))?;
-                print!("{text}");
+                say!("{}", tlog::without_keys(text.trim_end()));
             }
             What::Schema => {
                 let text = schema().map_err(|error| Failure::failed("config", error))?;

@@ -13,6 +13,9 @@ use crate::say::say;
 pub(crate) struct Erase {
     #[command(flatten)]
     scope: Scope,
+    /// Of this retention class of the ledger's configuration
+    #[arg(long, value_name = "CLASS")]
+    class: Option<String>,
     /// Why; it is recorded
     #[arg(long, value_name = "TEXT", required_unless_present = "approve")]
     reason: Option<String>,
@@ -29,9 +32,9 @@ pub(crate) struct Erase {
 impl Erase {
     pub(crate) async fn run(self, json: bool) -> Result<(), Failure> {
         let answer = match &self.approve {
-            Some(order) => self.door.approve(order).await?,
+            Some(order) => self.door.approve(order, &["erase"], json).await?,
             None => {
-                let scope = self.scope.value()?;
+                let scope = self.scope.value_with(self.class.as_ref())?;
                 let order = json!({ "kind": "erase", "scope": scope, "reason": self.reason });
                 self.door.order(&order, self.approved_by.as_deref()).await?
             }
@@ -46,12 +49,6 @@ impl Erase {
 }
 
 fn print(answer: &Value) {
-    if let Some(hold) = answer["hold"].as_str() {
-        say!("hold         {}", proto::terminal::shown(hold));
-    }
-    if let Some(hold) = answer["released"].as_str() {
-        say!("released     {}", proto::terminal::shown(hold));
-    }
     if answer["leaves"].is_u64() {
         say!(
             "disclosures  {} of {} leaves, under {} keys",
@@ -77,4 +74,22 @@ fn print(answer: &Value) {
             "purge        PENDING: bytes are still on the disk; the ledger tries again, see its log"
         );
     }
+    say!(
+        "query nodes  erase when they next follow the log: one that is stopped keeps its copy until it is started"
+    );
+    let made = answer["backups"]["made"].as_array().map(Vec::as_slice).unwrap_or_default();
+    for backup in made {
+        let folder = backup["folder"].as_str().unwrap_or_default();
+        let folder = proto::terminal::shown(folder);
+        say!(
+            "backup       {} in {folder} still holds it, until it is removed there",
+            backup["backup"]
+        );
+    }
+    if answer["backups"]["being_made"] == true {
+        say!("backup       one was being made, and holds it too");
+    }
+    say!(
+        "receipt      who asked and approved, why and about whom stays in the log; packages and what readers took away are out of reach"
+    );
 }

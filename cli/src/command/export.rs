@@ -66,10 +66,22 @@ impl Export {
             say!("{}", serde_json::json!({ "package": self.out }));
         } else {
             say!("{}", self.out.display());
+            if let Some(role) = role_of(&self.out) {
+                eprintln!(
+                    "exported as {role}: what this role may not see is withheld, and counted by exhibit verify"
+                );
+            }
             eprintln!("next: exhibit verify {} --trust TRUST_FILE", self.out.display());
         }
         Ok(())
     }
+}
+
+/// The role for which a package was made, as its parameters say; none of a .zip, which is not opened.
+fn role_of(package: &Path) -> Option<proto::Role> {
+    let parameters = std::fs::read(package.join(verifier::layout::PARAMETERS)).ok()?;
+    let parameters: serde_json::Value = serde_json::from_slice(&parameters).ok()?;
+    parameters["role"].as_str()?.parse().ok()
 }
 
 /// Sends the request for a package and puts the package at `out`: a file when that ends in .zip, else a folder.

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::{Args, Subcommand};
 use serde_json::{Value, json};
 
-use super::orders::{Door, Scope, how_to_approve};
+use super::orders::{Door, Scope, covered, how_to_approve, tell};
 use crate::failure::Failure;
 use crate::say::say;
 
@@ -73,7 +73,9 @@ impl Hold {
             Action::Release { hold, asked } => {
                 asked.order(json!({ "kind": "release", "hold": hold })).await?
             }
-            Action::Approve { order, door } => door.approve(&order).await?,
+            Action::Approve { order, door } => {
+                door.approve(&order, &["hold", "release"], json).await?
+            }
             Action::List { door } => {
                 let mut answer = door.list("/v1/holds").await?;
                 answer["orders"] = door.list("/v1/orders").await?["orders"].take();
@@ -92,21 +94,17 @@ impl Hold {
 fn print(answer: &Value) {
     let shown = |value: &Value| proto::terminal::shown(&value.to_string()).into_owned();
     if let (Some(holds), Some(orders)) = (answer["holds"].as_array(), answer["orders"].as_array()) {
-        for hold in holds {
-            say!("hold         {} {}", shown(&hold["hold"]), shown(&hold["scope"]));
-        }
-        for order in orders {
-            say!(
-                "waits        {} {} {} by {}: {}",
-                shown(&order["order"]),
-                shown(&order["kind"]),
-                shown(&order["scope"]),
-                shown(&order["asked_by"]),
-                shown(&order["reason"])
-            );
+        for told in holds.iter().chain(orders) {
+            tell(told);
+            say!("");
         }
         say!("{} holds in force, {} orders wait", holds.len(), orders.len());
-    } else if answer["order"].is_string() {
+        return;
+    }
+    if let Some(covers) = answer["covers"].as_u64() {
+        say!("covers       {}", covered(covers));
+    }
+    if answer["order"].is_string() {
         say!("{}", how_to_approve("exhibit hold approve", answer));
     } else if answer["released"].is_string() {
         say!("released     {}", shown(&answer["released"]));

@@ -16,14 +16,17 @@ use crate::say::say;
 #[derive(Debug, Args)]
 pub(crate) struct Keygen {
     /// Name of the key: the log's origin, the recorder's id, or the witness's name
-    #[arg(required_unless_present = "from")]
+    #[arg(required_unless_present_any = ["from", "show"])]
     name: Option<String>,
+    /// Only print the vkey of the key in this file
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["name", "witness", "out", "from", "encrypt", "openssh"])]
+    show: Option<PathBuf>,
     /// A witness's key, for cosignatures (type 0x04)
     #[arg(long)]
     witness: bool,
     /// File for the signing key; it must not exist
-    #[arg(long, value_name = "FILE")]
-    out: PathBuf,
+    #[arg(long, value_name = "FILE", required_unless_present = "show")]
+    out: Option<PathBuf>,
     /// Write the key of this file in another form, in place of a new one
     #[arg(long, value_name = "FILE", conflicts_with_all = ["name", "witness"])]
     from: Option<PathBuf>,
@@ -44,23 +47,35 @@ pub(crate) struct Keygen {
 
 impl Keygen {
     pub(crate) fn run(self, json: bool) -> Result<(), Failure> {
+        if let Some(file) = &self.show {
+            let vkey = vkey_of(file)?;
+            if json {
+                say!("{}", serde_json::json!({ "vkey": vkey, "file": file }));
+            } else {
+                say!("{vkey}");
+            }
+            return Ok(());
+        }
+        let Some(out) = &self.out else {
+            return Err(Failure::unusable("usage", "where to? give --out FILE"));
+        };
         let made = match (&self.from, &self.name) {
             (Some(from), _) => Made::read(from)?,
             (None, Some(name)) if self.witness => Made::new_witness(name)?,
             (None, Some(name)) => Made::new(name)?,
             (None, None) => return Err(Failure::unusable("key_name", "a key needs a name")),
         };
-        self.write(&made)?;
+        self.write(&made, out)?;
         let vkey = &made.vkey;
         if json {
-            say!("{}", serde_json::json!({ "vkey": vkey, "file": self.out }));
+            say!("{}", serde_json::json!({ "vkey": vkey, "file": out }));
         } else {
             say!("{vkey}");
         }
         Ok(())
     }
 
-    fn write(&self, made: &Made) -> Result<(), Failure> {
+    fn write(&self, made: &Made, out: &Path) -> Result<(), Failure> {
         match &self.openssh {
             Some(openssh) => {
                 let key = made.signing_key()?;
@@ -68,7 +83,7 @@ impl Keygen {
                     .map_err(|error| Failure::failed("key_form", error))?;
                 let line = keys::agent::line(&key.verifying_key(), self.agent_socket.as_deref());
                 write_secret(openssh, pem.trim_end())?;
-                write_secret(&self.out, &line).inspect_err(|_| {
+                write_secret(out, &line).inspect_err(|_| {
                     // Made by this very call; nobody knows it yet.
                     std::fs::remove_file(openssh).unwrap_or_default();
                 })
@@ -77,9 +92,9 @@ impl Keygen {
                 let passphrase = self.passphrase()?;
                 let sealed = keys::sealed::seal(&made.line, &passphrase)
                     .map_err(|error| Failure::failed("key_encryption", error))?;
-                write_secret(&self.out, &sealed)
+                write_secret(out, &sealed)
             }
-            None => write_secret(&self.out, &made.line),
+            None => write_secret(out, &made.line),
         }
     }
 
@@ -153,6 +168,15 @@ impl Made {
     }
 }
 
+/// The vkey of a file, whatever its form and type.
+fn vkey_of(path: &Path) -> Result<String, Failure> {
+    match keys::read(path) {
+        Ok(key) => Ok(key.into_signer().verifying_key().to_string()),
+        // A witness's is of another type.
+        Err(_) => Made::read(path).map(|made| made.vkey),
+    }
+}
+
 /// Makes a key, writes it to a new file of mode 0600, and returns its vkey.
 pub(crate) fn write_key(name: &str, path: &Path) -> Result<String, Failure> {
     let made = Made::new(name)?;
@@ -185,4 +209,26 @@ fn write_secret(path: &Path, text: &str) -> Result<(), Failure> {
     )?;
     writeln!(file, "{text}").map_err(|error| failure::file(path, &error))?;
     file.sync_all().map_err(|error| failure::file(path, &error))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_vkey_of_every_kind_of_file_is_shown_again() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = |name: &str| dir.path().join(name);
+        let vkey = write_key("log.example", &path("plain")).unwrap();
+        assert_eq!(vkey_of(&path("plain")).unwrap(), vkey);
+        let key = SigningKey::parse(&keys::read_text(&path("plain")).unwrap()).unwrap();
+        let line = keys::agent::line(&key.verifying_key(), Some(&path("socket")));
+        write_secret(&path("agent"), &line).unwrap();
+        assert_eq!(vkey_of(&path("agent")).unwrap(), vkey);
+        let witness = Made::new_witness("witness.example").unwrap();
+        write_secret(&path("witness"), &witness.line).unwrap();
+        assert_eq!(vkey_of(&path("witness")).unwrap(), witness.vkey);
+        write_secret(&path("none"), "no key").unwrap();
+        assert!(vkey_of(&path("none")).is_err());
+    }
 }

@@ -1,6 +1,7 @@
 //! `exhibit proof`: an event's leaf and inclusion proof, checked here before it is written.
 
 mod receipt;
+mod saved;
 
 use std::path::PathBuf;
 
@@ -13,6 +14,7 @@ use tlog::{Checkpoint, Hash, LeafIndex, TlogProof, VerifyingKey};
 use crate::failure::{self, Failure};
 use crate::say::say;
 use crate::service::{Service, ask};
+use crate::vkey;
 
 #[derive(Debug, Args)]
 pub(crate) struct Proof {
@@ -27,6 +29,12 @@ pub(crate) struct Proof {
     /// File for the proof; a tlog-proof is printed without it
     #[arg(long, value_name = "FILE")]
     out: Option<PathBuf>,
+    /// Check this saved proof again, offline, in place of fetching one: a tlog-proof or a COSE receipt
+    #[arg(long, value_name = "FILE", requires = "leaf_hash", conflicts_with = "out")]
+    check: Option<PathBuf>,
+    /// Hash of the leaf that the saved proof is about, in Base64, as --json printed it
+    #[arg(long, value_name = "HASH", requires = "check")]
+    leaf_hash: Option<String>,
     /// URL of the ledger, for --format cose; no token is needed
     #[arg(
         long,
@@ -50,8 +58,13 @@ enum Format {
 
 impl Proof {
     pub(crate) async fn run(self, json: bool) -> Result<(), Failure> {
-        let log = VerifyingKey::parse(&self.log)
-            .map_err(|error| Failure::unusable("vkey", format!("--log: {error}")))?;
+        let log = vkey::read("--log", &self.log)?;
+        if let (Some(file), Some(leaf_hash)) = (&self.check, &self.leaf_hash) {
+            let (leaf_hash, checkpoint) =
+                saved::check(file, LeafIndex(self.leaf_index), leaf_hash, &log)?;
+            self.tell(&leaf_hash, &checkpoint, &file.display().to_string(), json);
+            return Ok(());
+        }
         match self.format {
             Format::TlogProof => self.tlog_proof(&log, json).await,
             Format::Cose => self.receipt(&log, json).await,

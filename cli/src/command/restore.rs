@@ -5,13 +5,13 @@ use std::path::PathBuf;
 use clap::Args;
 use ledger::Restored;
 use serde_json::json;
-use tlog::VerifyingKey;
 
 use super::backup::failure;
 use super::fsck;
 use crate::config::read_key;
 use crate::failure::{self as failures, Failure};
 use crate::say::say;
+use crate::vkey;
 
 #[derive(Debug, Args)]
 pub(crate) struct Restore {
@@ -37,19 +37,16 @@ pub(crate) struct Restore {
     /// File with the key of the new log, whose name is another origin (`exhibit keygen`)
     #[arg(long, value_name = "FILE", requires = "as_new_log")]
     log_key: Option<PathBuf>,
-    /// The newest checkpoint of the old log that anybody has kept, which the new one will name; the backup's without it
-    #[arg(long, value_name = "FILE", requires = "as_new_log")]
+    /// The newest checkpoint of the log that anybody has kept: what it has more than the copy is told, and a new log names it.
+    /// The backup's without it
+    #[arg(long, value_name = "FILE")]
     newest_checkpoint: Option<PathBuf>,
 }
 
 impl Restore {
     pub(crate) fn run(self, json: bool) -> Result<(), Failure> {
-        let key = |vkey: &String| {
-            VerifyingKey::parse(vkey)
-                .map_err(|error| Failure::unusable("vkey", format!("{vkey:?}: {error}")))
-        };
-        let log = key(&self.log)?;
-        let recorders = self.recorder.iter().map(key).collect::<Result<Vec<_>, _>>()?;
+        let log = vkey::read("--log", &self.log)?;
+        let recorders = vkey::read_all("--recorder", &self.recorder)?;
         let new_log = self.log_key.as_deref().map(read_key).transpose()?;
         let new_log = new_log.map(|key| key.verifying_key());
         let read = |file: &PathBuf| {
@@ -82,7 +79,7 @@ impl Restore {
     }
 
     fn print(&self, restored: &Restored, seconds: f64) {
-        let Restored { backup, data_dir, checkpoint, note, bytes, report } = restored;
+        let Restored { backup, data_dir, checkpoint, note, bytes, newest_size, report } = restored;
         say!("backup       {backup}, {bytes} bytes, in {}", data_dir.display());
         say!("size         {} entries under the checkpoint", checkpoint.size);
         say!("root         {}", checkpoint.root);
@@ -90,6 +87,11 @@ impl Restore {
             say!("checkpoint   {line}");
         }
         fsck::print(report, seconds);
+        match newest_size.saturating_sub(report.entries) {
+            0 => {}
+            1 => say!("LOST         entry {}", report.entries),
+            lost => say!("LOST         {lost} entries, {} to {}", report.entries, newest_size - 1),
+        }
         if !report.is_good() {
             eprintln!(
                 "the copy is not good, and no ledger starts on it: bring back another backup"
@@ -112,6 +114,8 @@ impl Restore {
             "backup": restored.backup, "data_dir": restored.data_dir, "origin": restored.checkpoint.origin,
             "size": restored.checkpoint.size.0, "root": restored.checkpoint.root.to_string(),
             "checkpoint": restored.note, "bytes": restored.bytes, "as_new_log": self.as_new_log,
+            "newest_size": restored.newest_size,
+            "lost": restored.newest_size.saturating_sub(restored.report.entries),
             "fsck": fsck::as_json(&restored.report, seconds)
         })
     }

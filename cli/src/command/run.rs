@@ -1,6 +1,6 @@
 //! `exhibit up`, `gateway`, `ledger`, `query`: run components until a signal.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::pin::pin;
 use std::time::Duration;
 
@@ -27,9 +27,10 @@ pub(crate) struct Run {
     /// Store and checkpoint are the newest, though the quorum of witnesses does not vouch for it now (ledger)
     #[arg(long)]
     without_quorum: bool,
-    /// The restored copy is the newest state of its log, though nobody else vouches for it (ledger)
-    #[arg(long)]
-    restored_is_newest: bool,
+    /// The restored copy is the newest state of its log, though nobody else vouches for it: the entries under the newest
+    /// checkpoint that anybody has seen, which are those of the copy (ledger)
+    #[arg(long, value_name = "SIZE")]
+    restored_is_newest: Option<u64>,
     /// Only show what is there: nothing is recorded, published or changed (ledger)
     #[arg(long)]
     read_only: bool,
@@ -53,10 +54,13 @@ impl Run {
         let config = select(Config::read(&self.config)?, part)?;
         // Before anything starts: a log that was begun with the wrong key has a data folder that is that key's.
         refuse(&self.config, &config.disagreements())?;
+        if let (Some(said), Some(ledger)) = (self.restored_is_newest, &config.ledger) {
+            is_newest(&ledger.data_dir, said)?;
+        }
         let options = ledger::Options {
             confirm_clock_step: self.confirm_clock_step,
             without_quorum: self.without_quorum,
-            restored_is_newest: self.restored_is_newest,
+            restored_is_newest: self.restored_is_newest.is_some(),
             read_only: self.read_only,
         };
         // Before anything starts, so that a stop is orderly however early it comes.
@@ -89,6 +93,23 @@ impl Run {
         stack.stop().await;
         ended
     }
+}
+
+/// Who says that a copy is the newest has looked how large the newest is.
+fn is_newest(data_dir: &Path, said: u64) -> Result<(), Failure> {
+    let restored = ledger::restored_checkpoint(data_dir);
+    let restored = restored.map_err(|error| Failure::failed(error.code(), error))?;
+    let Some(found) = restored.map(|checkpoint| checkpoint.size.0).filter(|found| *found != said)
+    else {
+        return Ok(());
+    };
+    let message = format!(
+        "{} has {found} entries under its checkpoint, and --restored-is-newest says {said}: this is not the newest state of \
+         the log. An older copy may be looked at (--read-only), or be continued by a new log (`exhibit restore \
+         --as-new-log`)",
+        data_dir.display()
+    );
+    Err(Failure::failed("store_behind", message))
 }
 
 fn select(mut config: Config, part: Part) -> Result<Config, Failure> {
@@ -147,7 +168,7 @@ mod tests {
             config,
             confirm_clock_step: false,
             without_quorum: false,
-            restored_is_newest: false,
+            restored_is_newest: None,
             read_only: false,
         };
         let failure = run.run(Part::All).await.unwrap_err();

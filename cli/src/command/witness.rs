@@ -5,13 +5,14 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use clap::Args;
-use tlog::{VerifyingKey, WitnessSigningKey};
+use tlog::WitnessSigningKey;
 use tokio_util::sync::CancellationToken;
 
 use crate::failure::Failure;
 use crate::say::say;
 use crate::serve;
 use crate::stop_signal::StopSignal;
+use crate::vkey;
 
 #[derive(Debug, Args)]
 pub(crate) struct Witness {
@@ -38,16 +39,17 @@ impl Witness {
                 format!("{file}: {error}; `exhibit keygen NAME --witness` makes such keys");
             Failure::unusable("key", message)
         })?;
-        let parse = |vkey: &String| {
-            VerifyingKey::parse(vkey)
-                .map_err(|error| Failure::unusable("vkey", format!("{vkey:?}: {error}")))
-        };
-        let logs = self.log.iter().map(parse).collect::<Result<Vec<_>, _>>()?;
+        let logs = vkey::read_all("--log", &self.log)?;
         let witness = ::witness::Witness::open(key, &logs, &self.state)
             .map_err(|error| Failure::failed("witness_state", error))?;
         let mut signal = StopSignal::listen()?;
         let metrics = serve::install_metrics();
         let (listener, address) = serve::bind("witness", self.listen).await?;
+        if !address.ip().is_loopback() {
+            eprintln!(
+                "warning: {address} is reached from other machines, and speaks plain HTTP: let something before it speak TLS"
+            );
+        }
         say!("witness  http://{address}");
         let key = witness.key();
         say!("policy   witness {} {key} http://{address}", key.name());

@@ -4,6 +4,8 @@ use std::net::{IpAddr, SocketAddr};
 use std::path::Path;
 
 use ledger::LedgerConfig;
+use proto::kind::Kind;
+use proto::v1::{EvidenceAccessed, RequestReceived};
 use query::QueryConfig;
 use tlog::VerifyingKey;
 
@@ -27,6 +29,7 @@ impl Config {
             recorder_key_file: &query.recorder_key_file,
         });
         let log = vkey_of(&ledger.log_key_file);
+        let next = ledger.next_log_key_file.as_deref().and_then(vkey_of);
         let parsed = ledger.recorders.iter().map(|vkey| VerifyingKey::parse(vkey).ok());
         let recorders: Option<Vec<VerifyingKey>> = parsed.collect();
         let mut found = Vec::new();
@@ -35,8 +38,9 @@ impl Config {
                 continue;
             }
             if let Some(log) = &log {
-                found.extend(table.other_log(log, &ledger.log_key_file));
+                found.extend(table.other_log(log, next.as_ref(), &ledger.log_key_file));
             }
+            found.extend(table.unfit_duty(ledger));
             if let Some(recorders) = &recorders {
                 found.extend(table.unlisted(recorders));
             }
@@ -66,14 +70,38 @@ impl Recording<'_> {
         (is_here || host == "localhost") && url.port_or_known_default() == Some(listen.port())
     }
 
-    fn other_log(&self, log: &VerifyingKey, log_key_file: &Path) -> Option<String> {
+    /// While the log changes its key either is right.
+    fn other_log(
+        &self,
+        log: &VerifyingKey,
+        next: Option<&VerifyingKey>,
+        log_key_file: &Path,
+    ) -> Option<String> {
         let given = VerifyingKey::parse(self.log_vkey.trim()).ok()?;
-        (given != *log).then(|| {
+        (given != *log && Some(&given) != next).then(|| {
             format!(
                 "[{}] log_vkey is {given}, but log_key_file of [ledger], {}, holds the key of {log}: if that file is \
                  the right one, write its vkey in log_vkey; if not, name the right file in [ledger]",
                 self.table,
                 log_key_file.display()
+            )
+        })
+    }
+
+    /// Its recorder may say what this part has to say.
+    fn unfit_duty(&self, ledger: &LedgerConfig) -> Option<String> {
+        let name = vkey_of(self.recorder_key_file)?.name().to_owned();
+        let duty: proto::Duty = ledger.duties.get(&name)?.parse().ok()?;
+        let kind = match self.table {
+            "gateway" => Kind::RequestReceived(RequestReceived::default()),
+            _ => Kind::EvidenceAccessed(EvidenceAccessed::default()),
+        };
+        (!duty.may_record(&kind)).then(|| {
+            format!(
+                "duties of [ledger] let {name} record what {} {duty} does, but it is the recorder of [{1}], whose \
+                 events would be refused: write {name} = \"{1}\"",
+                if duty == proto::Duty::Evidence { "an" } else { "a" },
+                self.table
             )
         })
     }
@@ -123,7 +151,7 @@ fn other_audience(query: &QueryConfig, ledger: &LedgerConfig) -> Option<String> 
     })
 }
 
-fn vkey_of(file: &Path) -> Option<VerifyingKey> {
+pub(super) fn vkey_of(file: &Path) -> Option<VerifyingKey> {
     read_key(file).ok().map(|key| key.verifying_key())
 }
 
@@ -216,6 +244,33 @@ mod tests {
         // The check of the whole file tells them, too.
         let mistakes = config.mistakes();
         assert!(told.iter().all(|line| mistakes.contains(line)), "{mistakes:?}");
+    }
+
+    #[test]
+    fn either_key_is_right_while_the_log_changes_its_key() {
+        let next = SigningKey::from_seed("log", [9; 32]).unwrap();
+        let text = GOOD
+            .replace("log_key_file =", "next_log_key_file = \"next.key\"\nlog_key_file =")
+            .replacen("<log>", &next.verifying_key().to_string(), 1);
+        let (dir, config) = config(&text);
+        assert_eq!(config.disagreements().len(), 1, "the file is not there yet");
+        let path = dir.path().join("next.key");
+        fs::write(&path, &*next.encode()).unwrap();
+        fs::set_permissions(&path, Permissions::from_mode(0o600)).unwrap();
+        assert!(config.disagreements().is_empty(), "{:?}", config.disagreements());
+    }
+
+    #[test]
+    fn a_duty_that_does_not_fit_is_told() {
+        let duties = |duties: &str| {
+            let line = format!("duties = {{ {duties} }}\n[[ledger.identity.machines]]");
+            let (_dir, config) = config(&GOOD.replace("[[ledger.identity.machines]]", &line));
+            config.disagreements()
+        };
+        assert!(duties("gateway = \"gateway\", query = \"query\"").is_empty());
+        assert!(duties("gateway = \"any\"").is_empty());
+        let told = duties("gateway = \"query\", query = \"gateway\"");
+        assert!(told.len() == 2 && told.iter().all(|line| line.starts_with("duties")), "{told:?}");
     }
 
     #[test]

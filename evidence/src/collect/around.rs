@@ -4,7 +4,6 @@
 use std::collections::BTreeSet;
 use std::ops::Range;
 
-use bytes::Bytes;
 use proto::Role;
 use proto::kind::{Kind, call_of};
 
@@ -152,13 +151,9 @@ async fn forwards(
 
 /// Of the erasures found, only those that concern a leaf of the package.
 fn keep_needed_erasures(population: &Leaves, context: &mut Leaves) {
-    let ids: BTreeSet<Bytes> = population
-        .values()
-        .chain(context.values())
-        .map(|read| read.leaf.event.event_id.clone())
-        .collect();
+    let is_here: BTreeSet<u64> = population.keys().chain(context.keys()).copied().collect();
     context.retain(|_, read| match read.kind() {
-        Some(Kind::DisclosureErased(erasure)) => ids.contains(&erasure.event_id),
+        Some(Kind::DisclosureErased(erasure)) => is_here.contains(&erasure.leaf_index),
         _ => true,
     });
 }

@@ -1,25 +1,20 @@
 //! What a role may see of the disclosures that leaves commit to.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
-use bytes::Bytes;
 use proto::Role;
-use proto::kind::Kind;
+use proto::erasure::Erasures;
 use proto::v1::{MediaType, Opening, Slot};
 use verifier::{DisclosureRow, Status};
 
 use super::{CollectError, Leaves, Read};
 use crate::source::SourceError;
 
-/// The disclosures that erasures among `leaves` took away: event id and slot.
-pub(super) fn erasures<'r>(leaves: impl Iterator<Item = &'r Read>) -> BTreeSet<(Bytes, i32)> {
-    leaves
-        .filter_map(|read| match read.kind() {
-            Some(Kind::DisclosureErased(erasure)) => Some(erasure),
-            _ => None,
-        })
-        .flat_map(|erasure| erasure.slots.iter().map(|slot| (erasure.event_id.clone(), *slot)))
-        .collect()
+/// What erasures among `leaves` took away.
+pub(super) fn erasures<'r>(leaves: impl Iterator<Item = (&'r u64, &'r Read)>) -> Erasures {
+    let mut erasures = Erasures::default();
+    leaves.for_each(|(index, read)| erasures.add(*index, read.kind()));
+    erasures
 }
 
 /// One row for each commitment of `leaves`.
@@ -27,7 +22,7 @@ pub(super) fn rows(
     leaves: &Leaves,
     openings: Vec<(u64, Opening)>,
     role: Role,
-    erased: &BTreeSet<(Bytes, i32)>,
+    erased: &Erasures,
 ) -> Result<Vec<DisclosureRow>, CollectError> {
     let mut openings: BTreeMap<(u64, i32), Opening> =
         openings.into_iter().map(|(index, opening)| ((index, opening.slot), opening)).collect();
@@ -37,7 +32,7 @@ pub(super) fn rows(
             // The canonical decoder refuses numbers that these enums do not have.
             let slot = Slot::try_from(commitment.slot).unwrap_or_default();
             let media_type = MediaType::try_from(commitment.media_type).unwrap_or_default();
-            let is_erased = erased.contains(&(read.leaf.event.event_id.clone(), commitment.slot));
+            let is_erased = erased.took(*index, &read.hash(), commitment.slot);
             let opening = openings.remove(&(*index, commitment.slot));
             let (status, opening) = match opening {
                 _ if !role.may_see(slot) => (Status::Withheld, None),

@@ -222,11 +222,17 @@ impl World {
         self.say(LEDGER, Kind::EvidenceAccessed(accessed), said);
     }
 
+    fn leaf_hash(&self, index: u64) -> Hash {
+        leaf_hash(&self.entries[usize::try_from(index).unwrap()])
+    }
+
     fn erase(&mut self, index: u64, slot: Slot) {
         let erased = v1::DisclosureErased {
-            event_id: event_id(index),
+            // The id of another leaf, as a recorder may write it a second time: it is a label, and nobody may go by it.
+            event_id: event_id(index + 2),
             slots: vec![slot.into()],
-            retained_until_ns: 0,
+            leaf_index: index,
+            leaf_hash: self.leaf_hash(index).0.to_vec().into(),
             ..v1::DisclosureErased::default()
         };
         self.say(LEDGER, Kind::DisclosureErased(erased), vec![]);

@@ -11,7 +11,7 @@ const HINTS: [(&str, &str); 12] = [
     (
         "invalid peer certificate: UnknownIssuer",
         "its certificate is of no authority that is trusted here: name that authority's certificate in the file of trusted \
-         authorities (ca_file of a client, client_ca_file of a listener)",
+         authorities (ca_file of a client, --ca-file of a command, client_ca_file of a listener)",
     ),
     (
         "invalid peer certificate: certificate expired",
@@ -32,7 +32,7 @@ const HINTS: [(&str, &str); 12] = [
     // Of this side's certificate, as the other side sees it.
     (
         "received fatal alert: CertificateRequired",
-        "the other side asks for a certificate: give cert_file and key_file",
+        "the other side asks for a certificate: give cert_file and key_file (a command: --cert-file and --key-file)",
     ),
     (
         "received fatal alert: UnknownCA",

@@ -29,10 +29,20 @@ struct Measured {
     raw: Times,
 }
 
-pub(crate) fn run(runtime: &Runtime, dir: &Path, table: &mut Table) -> Result<(), Failure> {
+pub(crate) fn run(
+    runtime: &Runtime,
+    dir: &Path,
+    only: Option<usize>,
+    table: &mut Table,
+) -> Result<(), Failure> {
     let mut measured = Vec::new();
-    for (size, batches) in SIZES {
+    for (size, batches) in
+        SIZES.into_iter().filter(|(size, _)| only.is_none_or(|only| only == *size))
+    {
         measured.push(throughput(runtime, dir, size, batches, table)?);
+    }
+    if only.is_some() {
+        return Ok(());
     }
     merging(runtime, dir, table)?;
     for measured in measured.iter().filter(|measured| measured.size > 1) {

@@ -17,16 +17,18 @@ use measure::Failure;
 use table::Table;
 
 const USAGE: &str = "\
-Usage: make bench-ledger ARGS='[PART…] [--dir DIR] [--entries N] [--leaves N]'
+Usage: make bench-ledger ARGS='[PART…] [--dir DIR] [--batch N] [--entries N] [--leaves N]'
 
   PART         append, grpc, growth (and proofs out of it); all of them when none is named
   --dir DIR    a folder on the disk to be measured; default: the system's folder for temporary files
+  --batch N    of append only the throughput with N events a commit, as a profiler wants it
   --entries N  growth with disclosures ends there; default 10,000,000 (20 GB)
   --leaves N   growth with leaves alone as well, up to there (50,000,000: 20 GB and many minutes); default: not";
 
 struct Plan {
     parts: Vec<String>,
     dir: PathBuf,
+    batch: Option<usize>,
     entries: u64,
     leaves: u64,
 }
@@ -40,7 +42,7 @@ fn main() -> Result<(), Failure> {
     let mut table = Table::default();
     let wants = |part: &str| plan.parts.is_empty() || plan.parts.iter().any(|named| named == part);
     if wants("append") {
-        append::run(&runtime, &plan.dir, &mut table)?;
+        append::run(&runtime, &plan.dir, plan.batch, &mut table)?;
     }
     if wants("grpc") {
         grpc::run(&runtime, &plan.dir, &mut table)?;
@@ -59,8 +61,8 @@ fn main() -> Result<(), Failure> {
 
 impl Plan {
     fn parse(arguments: impl Iterator<Item = String>) -> Result<Self, Failure> {
-        let mut plan =
-            Self { parts: Vec::new(), dir: std::env::temp_dir(), entries: 10_000_000, leaves: 0 };
+        let (parts, dir) = (Vec::new(), std::env::temp_dir());
+        let mut plan = Self { parts, dir, batch: None, entries: 10_000_000, leaves: 0 };
         let mut arguments = arguments;
         while let Some(argument) = arguments.next() {
             let mut value = || arguments.next().ok_or_else(|| format!("{argument} needs a value"));
@@ -68,6 +70,7 @@ impl Plan {
                 // Cargo's own.
                 "--bench" => {}
                 "--dir" => plan.dir = value()?.into(),
+                "--batch" => plan.batch = Some(value()?.parse()?),
                 "--entries" => plan.entries = value()?.replace([',', '_'], "").parse()?,
                 "--leaves" => plan.leaves = value()?.replace([',', '_'], "").parse()?,
                 "append" | "grpc" | "growth" => plan.parts.push(argument),

@@ -3,16 +3,18 @@
 //! ```text
 //! lock                          held while a backup is made, shared while one is restored
 //! files/<SHA-256>               the bytes of a file, once, however many backups hold it
+//! files/<SHA-256>.damaged       what is no more what was written, put aside; nobody needs it
 //! backups/<number>.<SHA-256 of this very file>.json
 //! ```
 //!
 //! What stands there is never written again. A backup exists once its manifest has its name, after all its files are
 //! durable. A crash before that leaves files that no manifest names, and the next backup removes them.
 
+mod purge;
+mod rot;
 #[cfg(test)]
 mod tests;
 
-use std::collections::HashSet;
 use std::fs::{self, File, TryLockError};
 use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
@@ -22,6 +24,7 @@ use std::time::UNIX_EPOCH;
 use sha2::{Digest, Sha256};
 use tempfile::NamedTempFile;
 
+use self::rot::is_whole;
 use super::BackupError;
 use super::manifest::{Manifest, StoredFile, parse_name};
 use crate::folder;
@@ -32,6 +35,7 @@ const CHUNK_BYTES: usize = 1 << 20;
 /// First letters of what was not written to its end.
 const CUT_OFF: &str = ".tmp";
 const DIGEST_LETTERS: usize = 64;
+const LOCK: &str = "lock";
 
 pub(super) struct Depot {
     dir: PathBuf,
@@ -41,13 +45,17 @@ pub(super) struct Depot {
 impl Depot {
     /// Opens or creates the folder, for one who makes a backup.
     pub(super) fn open(dir: &Path) -> Result<Self, BackupError> {
+        let above = folder::above(dir);
+        if !dir.exists() && !above.is_dir() {
+            return Err(BackupError::NoFolderAbove(above.to_owned()));
+        }
         folder::create(dir).map_err(BackupError::file(dir))?;
         folder::keep_private(dir).map_err(BackupError::file(dir))?;
         for part in ["files", "backups"] {
             let part = dir.join(part);
             folder::create(&part).map_err(BackupError::file(&part))?;
         }
-        let path = dir.join("lock");
+        let path = dir.join(LOCK);
         let lock = File::options().create(true).truncate(false).write(true).open(&path);
         let lock = lock.map_err(BackupError::file(&path))?;
         Self::locked(dir, &path, lock, File::try_lock)
@@ -55,7 +63,7 @@ impl Depot {
 
     /// Opens a folder that holds backups, for one who restores.
     pub(super) fn read(dir: &Path) -> Result<Self, BackupError> {
-        let path = dir.join("lock");
+        let path = dir.join(LOCK);
         let none = |_| BackupError::Missing {
             folder: dir.to_owned(),
             wanted: None,
@@ -82,6 +90,11 @@ impl Depot {
 
     pub(super) fn dir(&self) -> &Path {
         &self.dir
+    }
+
+    /// The number of every backup, ascending.
+    pub(super) fn numbers(&self) -> Result<Vec<u64>, BackupError> {
+        Ok(self.names()?.into_iter().map(|(number, _)| number).collect())
     }
 
     /// The number of the next backup.
@@ -140,7 +153,7 @@ impl Depot {
         let mut part = temporary(&files)?;
         let (bytes, sha256) = copy((&mut from, path), (part.as_file_mut(), &files), stop)?;
         let file = StoredFile { name, bytes, sha256, modified_ns };
-        if self.has(&file) {
+        if self.has(&file) && is_whole(&self.path(&file), &file.sha256, stop)? {
             return Ok((file, 0));
         }
         part.as_file().sync_all().map_err(BackupError::file(&files))?;
@@ -166,47 +179,6 @@ impl Depot {
         file.as_file().sync_all().map_err(failed())?;
         file.persist(backups.join(name)).map_err(|error| failed()(error.error))?;
         folder::sync(&backups).map_err(failed())
-    }
-
-    /// Removes all backups but the newest `keep`, and every file that no backup needs; the numbers of those that are
-    /// gone. A crash leaves files too many, and never a backup without its files.
-    pub(super) fn purge(&self, keep: u32) -> Result<Vec<u64>, BackupError> {
-        let backups = self.dir.join("backups");
-        let names = self.names()?;
-        let old = names.len().saturating_sub(keep as usize);
-        let (old, kept) = names.split_at(old);
-        for (_, name) in old {
-            let path = backups.join(name);
-            fs::remove_file(&path).map_err(BackupError::file(&path))?;
-        }
-        folder::sync(&backups).map_err(BackupError::file(&backups))?;
-        self.remove_unneeded(kept)?;
-        Ok(old.iter().map(|(number, _)| *number).collect())
-    }
-
-    fn remove_unneeded(&self, kept: &[(u64, String)]) -> Result<(), BackupError> {
-        let mut needed = HashSet::new();
-        for (_, name) in kept {
-            match self.load(name) {
-                Ok(manifest) => needed.extend(manifest.files.into_iter().map(|file| file.sha256)),
-                Err(error) => {
-                    // What it needs is not known.
-                    tracing::warn!(%error, "no file of the backups' folder is removed");
-                    return Ok(());
-                }
-            }
-        }
-        let is_cut = |name: &str| name.starts_with(CUT_OFF);
-        let is_file = |name: &str| name.len() == DIGEST_LETTERS && !needed.contains(name);
-        for (part, holds_files) in [("files", true), ("backups", false)] {
-            for path in entries(&self.dir.join(part))? {
-                let name = path.file_name().unwrap_or_default().to_string_lossy();
-                if is_cut(&name) || holds_files && is_file(&name) {
-                    fs::remove_file(&path).map_err(BackupError::file(&path))?;
-                }
-            }
-        }
-        Ok(())
     }
 
     /// Puts a file of a backup at `to`, where nothing is yet, durably but for its name.
@@ -262,6 +234,11 @@ impl Depot {
     }
 }
 
+/// Whether backups were ever put into this folder.
+pub(super) fn is_one(dir: &Path) -> bool {
+    dir.join(LOCK).exists()
+}
+
 fn temporary(folder: &Path) -> Result<NamedTempFile, BackupError> {
     let file = tempfile::Builder::new().prefix(CUT_OFF).tempfile_in(folder);
     file.map_err(BackupError::file(folder))
@@ -280,7 +257,7 @@ pub(super) fn entries(folder: &Path) -> Result<Vec<PathBuf>, BackupError> {
 /// Copies a file to its end; its length and SHA-256.
 fn copy(
     (from, from_path): (&mut File, &Path),
-    (to, to_path): (&mut File, &Path),
+    (to, to_path): (&mut dyn Write, &Path),
     stop: &AtomicBool,
 ) -> Result<(u64, String), BackupError> {
     let mut hash = Sha256::new();

@@ -4,7 +4,7 @@
 //! here, never one too few. Backups that a person copied elsewhere are not known.
 
 use std::fs;
-use std::io::{self, Write};
+use std::io;
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
@@ -38,6 +38,11 @@ pub fn backups_made(data_dir: &Path) -> io::Result<Vec<BackupMade>> {
     text.lines().map(|line| serde_json::from_str(line).map_err(io::Error::other)).collect()
 }
 
+/// Where the list of a data folder stands.
+pub(super) fn path(data_dir: &Path) -> PathBuf {
+    data_dir.join(NAME)
+}
+
 /// Writes a backup down.
 pub(super) fn add(data_dir: &Path, made: BackupMade) -> io::Result<()> {
     let mut all = backups_made(data_dir)?;
@@ -55,14 +60,12 @@ pub(super) fn cross_out(data_dir: &Path, folder: &Path, gone: &[u64]) -> io::Res
 
 /// Replaces the list.
 pub(super) fn write(data_dir: &Path, all: &[BackupMade]) -> io::Result<()> {
-    let mut file = tempfile::NamedTempFile::new_in(data_dir)?;
+    let mut lines = Vec::new();
     for made in all {
-        serde_json::to_writer(&mut file, made)?;
-        file.write_all(b"\n")?;
+        serde_json::to_writer(&mut lines, made)?;
+        lines.push(b'\n');
     }
-    file.as_file().sync_all()?;
-    file.persist(data_dir.join(NAME)).map_err(|error| error.error)?;
-    folder::sync(data_dir)
+    folder::replace(&path(data_dir), &lines)
 }
 
 #[cfg(test)]

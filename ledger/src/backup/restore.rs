@@ -15,6 +15,8 @@ use crate::folder;
 use crate::fsck::{FsckReport, fsck};
 use crate::known_keys;
 use crate::publish::default_file;
+use crate::store::RocksStore;
+use crate::tree::root_of_first;
 
 /// Folder of the old log within that of the log which continues it.
 const PREVIOUS: &str = "previous";
@@ -34,8 +36,8 @@ pub struct Restore<'a> {
     pub recorders: &'a [VerifyingKey],
     /// Key of a new log that begins in the folder and continues the old one, which is put below it.
     pub new_log: Option<&'a VerifyingKey>,
-    /// The newest checkpoint of the old log that anybody has kept (the signed note), for the new log to name; without it
-    /// that of the backup.
+    /// The newest checkpoint of the log that anybody has kept (the signed note): for a new log to name, and to say how many
+    /// entries the copy lacks. It must be consistent with the backup. Without it that of the backup.
     pub newest: Option<&'a str>,
 }
 
@@ -52,7 +54,11 @@ pub struct Restored {
     pub note: String,
     /// Bytes of the store.
     pub bytes: u64,
-    /// What the check of the copy found. Unless it is good, nothing starts on the folder.
+    /// Size of the newest checkpoint that was given, else of the backup's. What is between the entries of the copy and this
+    /// is lost.
+    pub newest_size: u64,
+    /// What the check of the copy found. Unless it is good, nothing starts on the folder; one of which only disclosures are
+    /// damaged can be looked at (`--read-only`).
     pub report: FsckReport,
 }
 
@@ -68,8 +74,12 @@ pub fn restore(
     let manifest = depot.find(ask.backup)?;
     let checkpoint = open(&manifest.checkpoint, ask.log, depot.dir())?;
     let newest = ask.newest.unwrap_or(&manifest.checkpoint);
-    let given = Path::new("of the old log");
-    open(newest, ask.log, given)?;
+    let given = Path::new("that was given as the newest");
+    let newest_checkpoint = open(newest, ask.log, given)?;
+    if newest_checkpoint.size < checkpoint.size {
+        let (newest, size) = (newest_checkpoint.size.0, checkpoint.size.0);
+        return Err(BackupError::NewestIsOlder { newest, backup: manifest.backup, size });
+    }
     let newest_for_leaf = for_leaf(newest)
         .map_err(|source| BackupError::Checkpoint { path: given.to_owned(), source })?;
     if let Some(new_log) = ask.new_log
@@ -85,6 +95,7 @@ pub fn restore(
     bring_back(&depot, &manifest, &data_dir)?;
     let report = fsck(&data_dir, None, ask.log, ask.recorders, progress)?;
     if report.is_good() {
+        agree(&data_dir, report.entries, &newest_checkpoint)?;
         let failed = || BackupError::file(&data_dir);
         restored::finish(&data_dir).map_err(failed())?;
         if ask.new_log.is_some() {
@@ -95,8 +106,42 @@ pub fn restore(
             restored::forget_restored(&to).map_err(failed())?;
         }
     }
+    if !report.is_good() && report.is_readable() {
+        restored::finish_readable(&data_dir).map_err(BackupError::file(&data_dir))?;
+    }
     let (backup, bytes) = (manifest.backup, manifest.bytes());
-    Ok(Restored { backup, data_dir, checkpoint, note: manifest.checkpoint, bytes, report })
+    let (note, newest_size) = (manifest.checkpoint, newest_checkpoint.size.0);
+    Ok(Restored { backup, data_dir, checkpoint, note, bytes, newest_size, report })
+}
+
+/// As far as the copy reaches, the newest checkpoint must be of the same entries.
+fn agree(data_dir: &Path, entries: u64, newest: &Checkpoint) -> Result<(), BackupError> {
+    if newest.size.0 > entries {
+        return Ok(());
+    }
+    let store = RocksStore::open_read_only(&data_dir.join("store"))?;
+    let found = root_of_first(&store, newest.size)?;
+    if found == newest.root {
+        return Ok(());
+    }
+    let (found, says) = (found.to_string(), newest.root.to_string());
+    Err(BackupError::NewestContradicts { size: newest.size.0, found, says })
+}
+
+/// What a copy says of itself that came back and was not started yet: the checkpoint that was published when its backup was
+/// made. None of a folder that was not brought back.
+///
+/// # Errors
+/// When the folder or its checkpoint cannot be read.
+pub fn restored_checkpoint(data_dir: &Path) -> Result<Option<Checkpoint>, BackupError> {
+    let state = restored::folder_state(data_dir).map_err(BackupError::file(data_dir))?;
+    if state != restored::FolderState::Restored {
+        return Ok(None);
+    }
+    let file = default_file(data_dir);
+    let note = fs::read_to_string(&file).map_err(BackupError::file(&file))?;
+    let checkpoint = super::unverified(&note);
+    checkpoint.map(Some).map_err(|source| BackupError::Checkpoint { path: file, source })
 }
 
 fn open(note: &str, log: &VerifyingKey, from: &Path) -> Result<Checkpoint, BackupError> {
@@ -141,11 +186,9 @@ fn bring_back(depot: &Depot, manifest: &Manifest, data_dir: &Path) -> Result<(),
     let made: Vec<_> = made.collect();
     list::write(data_dir, &made).map_err(BackupError::file(data_dir))?;
     if !manifest.keys.is_empty() {
-        restored::replace(data_dir, known_keys::FILE, manifest.keys.as_bytes())
+        folder::replace(&data_dir.join(known_keys::FILE), manifest.keys.as_bytes())
             .map_err(BackupError::file(data_dir))?;
     }
     let file = default_file(data_dir);
-    let name = file.file_name().unwrap_or_default().to_string_lossy();
-    restored::replace(data_dir, &name, manifest.checkpoint.as_bytes())
-        .map_err(BackupError::file(&file))
+    folder::replace(&file, manifest.checkpoint.as_bytes()).map_err(BackupError::file(&file))
 }

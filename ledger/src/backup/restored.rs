@@ -2,7 +2,7 @@
 //! another.
 
 use std::fs;
-use std::io::{self, Write};
+use std::io;
 use std::path::Path;
 
 use proto::v1::LogContinued;
@@ -17,6 +17,7 @@ const CONTINUES: &str = "continues";
 
 const UNFINISHED: &str = "unfinished\n";
 const FINISHED: &str = "finished\n";
+const READABLE: &str = "readable\n";
 
 /// Where a data folder comes from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -25,6 +26,8 @@ pub(crate) enum FolderState {
     Grown,
     /// It was brought back, and nobody knows yet whether it is the newest.
     Restored,
+    /// It was brought back, and some of its disclosures are not what was stored: it may be looked at, and nothing else.
+    Readable,
     /// It was not brought back whole.
     Unfinished,
 }
@@ -36,6 +39,7 @@ pub(crate) enum FolderState {
 pub(crate) fn folder_state(data_dir: &Path) -> io::Result<FolderState> {
     match fs::read_to_string(data_dir.join(RESTORED)) {
         Ok(text) if text == FINISHED => Ok(FolderState::Restored),
+        Ok(text) if text == READABLE => Ok(FolderState::Readable),
         Ok(_) => Ok(FolderState::Unfinished),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(FolderState::Grown),
         Err(error) => Err(error),
@@ -44,12 +48,17 @@ pub(crate) fn folder_state(data_dir: &Path) -> io::Result<FolderState> {
 
 /// The restore into this folder begins. From now on nothing starts on it.
 pub(super) fn begin(data_dir: &Path) -> io::Result<()> {
-    replace(data_dir, RESTORED, UNFINISHED.as_bytes())
+    folder::replace(&data_dir.join(RESTORED), UNFINISHED.as_bytes())
 }
 
 /// The restore is done, and checked.
 pub(super) fn finish(data_dir: &Path) -> io::Result<()> {
-    replace(data_dir, RESTORED, FINISHED.as_bytes())
+    folder::replace(&data_dir.join(RESTORED), FINISHED.as_bytes())
+}
+
+/// The restore is done, and only disclosures are damaged.
+pub(super) fn finish_readable(data_dir: &Path) -> io::Result<()> {
+    folder::replace(&data_dir.join(RESTORED), READABLE.as_bytes())
 }
 
 /// The copy is the newest state of its log, or nothing of a log is here yet.
@@ -74,7 +83,7 @@ struct Continues {
 pub(super) fn write_continued(data_dir: &Path, continued: &LogContinued) -> io::Result<()> {
     let LogContinued { checkpoint, restored_size } = continued.clone();
     let text = serde_json::to_vec_pretty(&Continues { checkpoint, restored_size })?;
-    replace(data_dir, CONTINUES, &text)
+    folder::replace(&data_dir.join(CONTINUES), &text)
 }
 
 /// What the log that begins in this folder continues, if anything.
@@ -90,15 +99,6 @@ pub(crate) fn continued(data_dir: &Path) -> io::Result<Option<LogContinued>> {
     Ok(Some(LogContinued { checkpoint, restored_size }))
 }
 
-/// Replaces a file of the folder, durably.
-pub(super) fn replace(data_dir: &Path, name: &str, bytes: &[u8]) -> io::Result<()> {
-    let mut file = tempfile::NamedTempFile::new_in(data_dir)?;
-    file.write_all(bytes)?;
-    file.as_file().sync_all()?;
-    file.persist(data_dir.join(name)).map_err(|error| error.error)?;
-    folder::sync(data_dir)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -112,6 +112,8 @@ mod tests {
         assert_eq!(state(), FolderState::Unfinished);
         fs::write(dir.path().join(RESTORED), "").unwrap();
         assert_eq!(state(), FolderState::Unfinished);
+        finish_readable(dir.path()).unwrap();
+        assert_eq!(state(), FolderState::Readable);
         finish(dir.path()).unwrap();
         assert_eq!(state(), FolderState::Restored);
         forget_restored(dir.path()).unwrap();

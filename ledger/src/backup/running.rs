@@ -13,11 +13,12 @@ use proto::v1::evidence_accessed::{Door, Result as Outcome};
 use tlog::Checkpoint;
 use tokio::sync::{Mutex, watch};
 
-use super::depot::{Depot, entries};
+use super::depot::{self, Depot, entries};
 use super::list::{self, BackupMade, backups_made};
 use super::manifest::Manifest;
-use super::{Backup, BackupConfig, BackupError};
+use super::{Backup, BackupConfig, BackupError, same_log};
 use crate::clock::unix_now_ns;
+use crate::health::Troubles;
 use crate::known_keys;
 use crate::own::OwnRecorder;
 use crate::publish::Published;
@@ -25,6 +26,8 @@ use crate::store::{RocksStore, Store};
 
 /// The folder within the data folder in which a moment of the store is kept while it is copied.
 const SNAPSHOT: &str = "snapshot";
+/// As `/readyz` names them.
+const ON_TIME: &str = "backups on time";
 /// How long after a backup on time that failed the next one is tried, at most.
 const RETRY: Duration = Duration::from_secs(300);
 
@@ -83,7 +86,7 @@ impl Backups {
 
     /// Makes one each time the last one is as old as the configuration says; records each, since it is a copy of all
     /// evidence. Ends when nothing can be recorded any more.
-    pub(crate) async fn run(self: Arc<Self>, own: OwnRecorder) {
+    pub(crate) async fn run(self: Arc<Self>, own: OwnRecorder, warnings: Troubles) {
         let Some(minutes) = self.config.every_minutes else { return };
         let every = Duration::from_secs(u64::from(minutes) * 60);
         let mut due_in = every.saturating_sub(self.age_of_last());
@@ -100,10 +103,17 @@ impl Backups {
                         bytes_copied = made.bytes_copied,
                         "a backup was made"
                     );
+                    warnings.is_over(ON_TIME);
                     every
                 }
                 Err(error) => {
                     tracing::error!(%error, "a backup was not made");
+                    let last =
+                        self.last_made_at_ns().map_or("there is none yet".to_owned(), |at| {
+                            let seconds = unix_now_ns().saturating_sub(at) / 1_000_000_000;
+                            format!("the last one is {} minutes old", seconds / 60)
+                        });
+                    warnings.report(ON_TIME, &format!("{error}; {last}"));
                     every.min(RETRY)
                 }
             };
@@ -111,11 +121,14 @@ impl Backups {
     }
 
     fn age_of_last(&self) -> Duration {
+        let last = self.last_made_at_ns().unwrap_or_default();
+        Duration::from_nanos(unix_now_ns().saturating_sub(last))
+    }
+
+    fn last_made_at_ns(&self) -> Option<u64> {
         let made = backups_made(&self.data_dir).unwrap_or_default();
         let folder = self.config.folder.canonicalize().unwrap_or_default();
-        let here = made.iter().filter(|made| made.folder == folder);
-        let last = here.map(|made| made.made_at_ns).max().unwrap_or_default();
-        Duration::from_nanos(unix_now_ns().saturating_sub(last))
+        made.iter().filter(|made| made.folder == folder).map(|made| made.made_at_ns).max()
     }
 }
 
@@ -139,7 +152,9 @@ pub(super) fn make(
     keep: u32,
     stop: &AtomicBool,
 ) -> Result<Backup, BackupError> {
+    is_mounted(data_dir, folder)?;
     let depot = Depot::open(folder)?;
+    same_log::check(&depot, store, &checkpoint)?;
     // Before the store's moment: what it names is in the log then.
     let keys = fs::read_to_string(data_dir.join(known_keys::FILE)).unwrap_or_default();
     let snapshot = Snapshot::take(store, data_dir)?;
@@ -148,13 +163,14 @@ pub(super) fn make(
         return Err(BackupError::Purging);
     }
     let known = depot.manifests()?.pop();
+    let backup = depot.next_number()?;
+    let damaged = depot.look_again(backup, stop)?;
     let (mut files, mut bytes_copied) = (Vec::new(), 0);
     for path in entries(&snapshot.dir)? {
         let (file, copied) = depot.take(&path, known.as_ref(), stop)?;
         files.push(file);
         bytes_copied += copied;
     }
-    let backup = depot.next_number()?;
     let manifest = Manifest::new(backup, unix_now_ns(), &checkpoint, note, keys, files);
     let (folder, made_at_ns) = (depot.dir().to_owned(), manifest.made_at_ns);
     let made = BackupMade { folder, backup, made_at_ns, size: checkpoint.size.0 };
@@ -163,6 +179,11 @@ pub(super) fn make(
     drop(snapshot);
     let purged = depot.purge(keep)?;
     list::cross_out(data_dir, depot.dir(), &purged).map_err(BackupError::file(data_dir))?;
+    let (mended, lost) = depot.mended(&damaged)?;
+    if !lost.is_empty() {
+        let folder = depot.dir().display();
+        tracing::error!(%folder, ?lost, "a file of these backups is damaged, and the store has it no more: they are lost");
+    }
     Ok(Backup {
         backup,
         folder: depot.dir().to_owned(),
@@ -171,7 +192,21 @@ pub(super) fn make(
         bytes: manifest.bytes(),
         bytes_copied,
         purged,
+        mended,
+        lost,
     })
+}
+
+/// A folder that should hold backups and does not is one whose disk is away: a backup would go to the disk below it.
+fn is_mounted(data_dir: &Path, folder: &Path) -> Result<(), BackupError> {
+    let made = backups_made(data_dir).map_err(BackupError::file(data_dir))?;
+    let canonical = folder.canonicalize().unwrap_or_else(|_| folder.to_owned());
+    let known =
+        made.iter().filter(|made| made.folder == canonical || made.folder == folder).count();
+    if known == 0 || depot::is_one(folder) {
+        return Ok(());
+    }
+    Err(BackupError::Unmounted { folder: folder.to_owned(), known, list: list::path(data_dir) })
 }
 
 /// A moment of the store, in hard links; removed when it is dropped.
@@ -222,4 +257,35 @@ pub(crate) fn remove_leftovers(data_dir: &Path) -> io::Result<()> {
         }
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_folder_that_should_hold_backups_and_holds_none_is_not_written_to() {
+        let scratch = tempfile::tempdir().unwrap();
+        let data_dir = scratch.path();
+        let folder = data_dir.join("backups-elsewhere");
+        is_mounted(data_dir, &folder).unwrap();
+        drop(Depot::open(&folder).unwrap());
+        let made = BackupMade {
+            folder: folder.canonicalize().unwrap(),
+            backup: 1,
+            made_at_ns: 5,
+            size: 7,
+        };
+        list::add(data_dir, made).unwrap();
+        is_mounted(data_dir, &folder).unwrap();
+        // An empty mount point, and one that is gone.
+        fs::remove_dir_all(&folder).unwrap();
+        let missing = is_mounted(data_dir, &folder);
+        assert!(matches!(missing, Err(BackupError::Unmounted { known: 1, .. })), "{missing:?}");
+        fs::create_dir(&folder).unwrap();
+        let empty = is_mounted(data_dir, &folder).unwrap_err();
+        assert!(empty.to_string().contains("is its disk mounted?"), "{empty}");
+        // Others are none of its business.
+        is_mounted(data_dir, &data_dir.join("another")).unwrap();
+    }
 }

@@ -13,6 +13,7 @@ use serde_json::json;
 use tonic::{Code, Status};
 
 use super::access::Reading;
+use super::problem::{problem, refusal};
 use super::{Doors, status};
 use crate::backup::{Backup, BackupError, Backups};
 
@@ -29,22 +30,16 @@ async fn make(State(doors): State<Doors>, extensions: Extensions, headers: Heade
             Err(error) => {
                 tracing::error!(%error, "a backup was not made");
                 let status = match error {
-                    BackupError::Busy(_) | BackupError::Purging => StatusCode::CONFLICT,
+                    BackupError::Busy(_)
+                    | BackupError::Purging
+                    | BackupError::OtherLog { .. }
+                    | BackupError::OtherHistory { .. } => StatusCode::CONFLICT,
                     _ => StatusCode::SERVICE_UNAVAILABLE,
                 };
                 problem(status, error.code(), &error.to_string())
             }
         },
-        Err(refused) => {
-            let code = refused.metadata().get("exhibit-code").and_then(|code| code.to_str().ok());
-            let status = match refused.code() {
-                Code::Unauthenticated => StatusCode::UNAUTHORIZED,
-                Code::PermissionDenied => StatusCode::FORBIDDEN,
-                Code::FailedPrecondition => StatusCode::CONFLICT,
-                _ => StatusCode::SERVICE_UNAVAILABLE,
-            };
-            problem(status, code.unwrap_or("refused"), refused.message())
-        }
+        Err(refused) => refusal(&refused),
     }
 }
 
@@ -75,10 +70,7 @@ fn answer(backup: &Backup) -> serde_json::Value {
     json!({
         "backup": backup.backup, "folder": backup.folder, "origin": backup.checkpoint.origin,
         "size": backup.checkpoint.size.0, "root": backup.checkpoint.root.to_string(), "files": backup.files,
-        "bytes": backup.bytes, "bytes_copied": backup.bytes_copied, "purged": backup.purged
+        "bytes": backup.bytes, "bytes_copied": backup.bytes_copied, "purged": backup.purged,
+        "mended": backup.mended, "lost": backup.lost
     })
-}
-
-fn problem(status: StatusCode, code: &str, message: &str) -> Response {
-    (status, Json(json!({ "code": code, "message": message }))).into_response()
 }

@@ -15,11 +15,13 @@ use proto::Role;
 use proto::kind::Kind;
 use proto::v1::evidence_accessed::{Door, Result as Outcome};
 use proto::v1::{EvidenceAccessed, Slot};
+use serde::Deserialize;
 use serde_json::{Value, json};
-use tonic::{Code, Status};
+use tonic::Status;
 
 use super::Doors;
 use super::access::Client;
+use super::problem::{problem, refusal};
 use crate::erase::Erasures;
 use crate::erase::order::{self, OrderError, Request};
 
@@ -59,19 +61,44 @@ async fn ask(
     visitor.answer(&doors, asked, outcome).await
 }
 
+/// What an approver takes the order for.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Approval {
+    /// `erase`, `hold` or `release`; an order of another kind is refused. Left out: whatever it is.
+    #[serde(default)]
+    kind: Option<String>,
+}
+
+impl Approval {
+    fn read(body: &Bytes) -> Result<Self, OrderError> {
+        if body.is_empty() {
+            return Ok(Self::default());
+        }
+        serde_json::from_slice(body)
+            .map_err(|error| OrderError::Unusable(format!("the approval cannot be read: {error}")))
+    }
+}
+
 /// Carries an order out.
 async fn approve(
     State(doors): State<Doors>,
     Path(id): Path<String>,
     extensions: Extensions,
     headers: HeaderMap,
+    body: Bytes,
 ) -> Response {
     let visitor = match Visitor::admit(&doors, &headers, &extensions, &[Role::Approver]).await {
         Ok(visitor) => visitor,
         Err(refused) => return refused,
     };
     let outcome = match order::id(&id) {
-        Ok(id) => visitor.erasures.approve(id, visitor.principal.clone()).await,
+        Ok(id) => match Approval::read(&body) {
+            Ok(Approval { kind }) => {
+                visitor.erasures.approve(id, kind, visitor.principal.clone()).await
+            }
+            Err(error) => Err(error),
+        },
         Err(error) => Err(error),
     };
     // What somebody wrote for an id is no text to keep.
@@ -212,15 +239,17 @@ async fn record(
 fn refused(error: &OrderError) -> Response {
     let status = match error {
         OrderError::Unusable(_) => StatusCode::BAD_REQUEST,
-        OrderError::Unknown(_) | OrderError::UnknownHold(_) | OrderError::Nothing => {
-            StatusCode::NOT_FOUND
-        }
+        OrderError::Unknown(_)
+        | OrderError::UnknownHold(_)
+        | OrderError::Nothing
+        | OrderError::AlreadyErased(_) => StatusCode::NOT_FOUND,
         OrderError::SamePerson => StatusCode::FORBIDDEN,
         OrderError::Held(_)
         | OrderError::Open(_)
         | OrderError::ClassForbids(_)
+        | OrderError::OtherKind { .. }
         | OrderError::TooManyHolds => StatusCode::CONFLICT,
-        OrderError::TooLarge => StatusCode::UNPROCESSABLE_ENTITY,
+        OrderError::TooLarge { .. } => StatusCode::UNPROCESSABLE_ENTITY,
         OrderError::TooManyOrders => StatusCode::TOO_MANY_REQUESTS,
         OrderError::Store(error) => {
             tracing::error!(%error, "an order could not be carried out");
@@ -233,18 +262,4 @@ fn refused(error: &OrderError) -> Response {
         body["holds"] = holds.clone().into();
     }
     (status, Json(body)).into_response()
-}
-
-fn refusal(status: &Status) -> Response {
-    let http = match status.code() {
-        Code::Unauthenticated => StatusCode::UNAUTHORIZED,
-        Code::PermissionDenied => StatusCode::FORBIDDEN,
-        _ => StatusCode::SERVICE_UNAVAILABLE,
-    };
-    let code = status.metadata().get("exhibit-code").and_then(|code| code.to_str().ok());
-    problem(http, code.unwrap_or("refused"), status.message())
-}
-
-fn problem(status: StatusCode, code: &str, message: &str) -> Response {
-    (status, Json(json!({ "code": code, "message": message }))).into_response()
 }

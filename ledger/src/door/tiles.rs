@@ -8,10 +8,11 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use proto::v1::evidence_accessed::{Door, Result as Outcome};
 use tlog::{TILE_WIDTH, Tile, TileKind, TreeSize};
-use tonic::{Code, Status};
+use tonic::Status;
 
 use super::Doors;
 use super::access::Reading;
+use super::problem::http_status;
 use super::signed_root::signed_root;
 
 /// Full tiles never change.
@@ -49,12 +50,7 @@ pub(super) async fn tile(
     if tile.kind == TileKind::Entries {
         let header = headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok());
         if let Err(status) = admit(&doors, header, &extensions, &tile, size).await {
-            let code = match status.code() {
-                Code::Unauthenticated => StatusCode::UNAUTHORIZED,
-                Code::PermissionDenied => StatusCode::FORBIDDEN,
-                _ => StatusCode::SERVICE_UNAVAILABLE,
-            };
-            return problem(code, status.message());
+            return problem(http_status(&status), status.message());
         }
         caching = "private, max-age=31536000, immutable";
     }
@@ -103,7 +99,11 @@ pub(super) async fn readyz(State(doors): State<Doors>) -> Response {
     match doors.health.readiness() {
         Ok(()) => match &doors.read_only {
             Some(reason) => format!("read-only: {reason}\n").into_response(),
-            None => "ready\n".into_response(),
+            None => {
+                let warnings = doors.health.warnings();
+                let warnings = warnings.iter().map(|warning| format!("warning: {warning}\n"));
+                format!("ready\n{}", warnings.collect::<String>()).into_response()
+            }
         },
         Err(reason) => problem(StatusCode::SERVICE_UNAVAILABLE, &reason),
     }

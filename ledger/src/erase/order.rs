@@ -9,8 +9,11 @@ use std::time::{Duration, Instant};
 use identity::Principal;
 use proto::ids::Id;
 use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
 
+use super::receipt::named;
 use super::scope::{Conditions, Scope};
+use crate::clock::unix_now_ns;
 
 /// How long an order waits for its approval.
 const PATIENCE: Duration = Duration::from_secs(24 * 3600);
@@ -48,7 +51,34 @@ pub(crate) struct Order {
     pub(crate) task: Task,
     pub(crate) reason: String,
     pub(crate) asked_by: Principal,
+    /// What it would have done when it was asked for, as JSON.
+    pub(crate) told: Value,
+    /// Unix ns.
+    pub(crate) asked_at_ns: u64,
+    pub(crate) expires_at_ns: u64,
     until: Instant,
+}
+
+/// What somebody asks for.
+#[derive(Debug, Clone)]
+pub(crate) struct Asked {
+    pub(crate) task: Task,
+    pub(crate) reason: String,
+    pub(crate) asked_by: Principal,
+    pub(crate) told: Value,
+}
+
+impl Order {
+    /// Who asked and approved and why, as receipts and lists say it.
+    pub(crate) fn said(&self, approver: &Principal) -> Value {
+        let mut said = json!({
+            "reason": self.reason, "asked_by": named(&self.asked_by), "approved_by": named(approver)
+        });
+        if let Some(covers) = self.told.get("covers") {
+            said["covers"] = covers.clone();
+        }
+        said
+    }
 }
 
 /// What an order does.
@@ -57,6 +87,34 @@ pub(crate) enum Task {
     Erase(Conditions),
     Hold(Conditions),
     Release(Id),
+}
+
+impl Task {
+    /// Its name, as requests have it.
+    pub(crate) fn kind(&self) -> &'static str {
+        match self {
+            Self::Erase(_) => "erase",
+            Self::Hold(_) => "hold",
+            Self::Release(_) => "release",
+        }
+    }
+
+    /// Whether it is what the approver takes it for, when that is said.
+    ///
+    /// # Errors
+    /// [`OrderError::OtherKind`].
+    pub(crate) fn check_kind(&self, id: Id, expected: Option<&str>) -> Result<(), OrderError> {
+        let kind = self.kind();
+        if expected.is_none_or(|expected| expected == kind) {
+            return Ok(());
+        }
+        let id = id.to_string();
+        let command = match self {
+            Self::Erase(_) => format!("erase --approve {id}"),
+            Self::Hold(_) | Self::Release(_) => format!("hold approve {id}"),
+        };
+        Err(OrderError::OtherKind { id, kind, command })
+    }
 }
 
 /// Why an order is not taken, or not carried out.
@@ -76,10 +134,20 @@ pub(crate) enum OrderError {
     UnknownHold(String),
     #[error("as many holds are in force as there can be; release some")]
     TooManyHolds,
-    #[error("nothing is there to erase: no disclosure is left in that scope")]
+    #[error(
+        "nothing matches: no exchange and no event of that scope is in the log, or nothing is left by which it could be \
+         found. Look at issuer and subject as the issuer writes them; to somebody whose exchanges were erased nothing \
+         points any more"
+    )]
     Nothing,
     #[error(
-        "{0} exchanges in that scope are of a gateway that still runs, and messages may follow in them; erase them when it has started anew"
+        "it is already erased: {0} leaves are in that scope, and none discloses anything any more"
+    )]
+    AlreadyErased(usize),
+    #[error("order {id} is to {kind}: it is approved with `exhibit {command}`")]
+    OtherKind { id: String, kind: &'static str, command: String },
+    #[error(
+        "{0} exchanges in that scope are still open; erase them when they have ended, or when their gateway has started anew"
     )]
     Open(usize),
     #[error("it is held: release {} first", .0.join(", "))]
@@ -87,14 +155,19 @@ pub(crate) enum OrderError {
     #[error("the retention class {0} of the ledger's configuration forbids erasure")]
     ClassForbids(String),
     #[error(
-        "it is more than one erasure takes, {} leaves: erase in parts, with before_ns",
-        super::unit::MAX_LEAVES
+        "it is more than one erasure takes, {} leaves: erase in parts, with from_ns and before_ns{}",
+        super::unit::MAX_LEAVES, fits(.before_ns)
     )]
-    TooLarge,
+    TooLarge { before_ns: Option<u64> },
     #[error("the ledger could not read its store; its log says why")]
     Store(#[from] crate::store::StoreError),
     #[error("{0}")]
     Stopped(#[from] crate::sequencer::Stopped),
+}
+
+/// How much fits, if that is known.
+fn fits(before_ns: &Option<u64>) -> String {
+    before_ns.map_or_else(String::new, |before| format!("; what is before {before} fits"))
 }
 
 impl OrderError {
@@ -108,10 +181,12 @@ impl OrderError {
             Self::UnknownHold(_) => "hold_unknown",
             Self::TooManyHolds => "too_many_holds",
             Self::Nothing => "nothing_to_erase",
+            Self::AlreadyErased(_) => "already_erased",
+            Self::OtherKind { .. } => "order_of_another_kind",
             Self::Open(_) => "exchanges_open",
             Self::Held(_) => "held",
             Self::ClassForbids(_) => "class_forbids_erasure",
-            Self::TooLarge => "erasure_too_large",
+            Self::TooLarge { .. } => "erasure_too_large",
             Self::Store(_) => "store_failed",
             Self::Stopped(_) => "ledger_stopped",
         }
@@ -158,19 +233,19 @@ pub(crate) struct Orders(BTreeMap<Id, Order>);
 impl Orders {
     /// # Errors
     /// [`OrderError::TooManyOrders`].
-    pub(crate) fn put(
-        &mut self,
-        id: Id,
-        task: Task,
-        reason: String,
-        asked_by: Principal,
-    ) -> Result<(), OrderError> {
+    pub(crate) fn put(&mut self, id: Id, asked: Asked) -> Result<(), OrderError> {
         let now = Instant::now();
         self.0.retain(|_, order| order.until > now);
         if self.0.len() >= MAX_WAITING {
             return Err(OrderError::TooManyOrders);
         }
-        self.0.insert(id, Order { task, reason, asked_by, until: now + PATIENCE });
+        let Asked { task, reason, asked_by, told } = asked;
+        let asked_at_ns = unix_now_ns();
+        let patience_ns = u64::try_from(PATIENCE.as_nanos()).unwrap_or(u64::MAX);
+        let expires_at_ns = asked_at_ns.saturating_add(patience_ns);
+        let until = now + PATIENCE;
+        let order = Order { task, reason, asked_by, told, asked_at_ns, expires_at_ns, until };
+        self.0.insert(id, order);
         Ok(())
     }
 
@@ -211,11 +286,27 @@ mod tests {
         Principal { issuer: "https://issuer".into(), subject, ..Principal::unauthenticated() }
     }
 
+    fn asked(hold: Id) -> Asked {
+        let (task, reason) = (Task::Release(hold), "over".into());
+        Asked { task, reason, asked_by: person("cora"), told: Value::Null }
+    }
+
+    #[test]
+    fn an_order_is_approved_as_what_it_is() {
+        let release = Task::Release(Id([2; 16]));
+        let id = Id([1; 16]);
+        assert!(release.check_kind(id, None).is_ok());
+        assert!(release.check_kind(id, Some("release")).is_ok());
+        let refused = release.check_kind(id, Some("erase")).unwrap_err();
+        assert_eq!(refused.code(), "order_of_another_kind");
+        assert!(refused.to_string().contains(&format!("exhibit hold approve {id}")), "{refused}");
+    }
+
     #[test]
     fn who_asked_may_not_approve() {
         let mut orders = Orders::default();
         let id = Id([1; 16]);
-        orders.put(id, Task::Release(Id([2; 16])), "over".into(), person("cora")).unwrap();
+        orders.put(id, asked(Id([2; 16]))).unwrap();
         assert!(matches!(orders.find(id, &person("cora")), Err(OrderError::SamePerson)));
         assert!(orders.find(id, &person("abel")).is_ok());
         assert!(orders.take(id) && !orders.take(id));
@@ -241,9 +332,9 @@ mod tests {
         let mut orders = Orders::default();
         for n in 0..MAX_WAITING as u64 {
             let id = Id((u128::from(n)).to_be_bytes());
-            orders.put(id, Task::Release(id), "x".into(), person("cora")).unwrap();
+            orders.put(id, asked(id)).unwrap();
         }
-        let one_more = orders.put(Id([9; 16]), Task::Release(Id([9; 16])), "x".into(), person("c"));
+        let one_more = orders.put(Id([9; 16]), asked(Id([9; 16])));
         assert!(matches!(one_more, Err(OrderError::TooManyOrders)));
     }
 }

@@ -5,11 +5,18 @@ use std::sync::Arc;
 
 use serde_json::{Value, json};
 
+use super::ended::Ended;
 use super::order::{OrderError, Task};
 use super::scope::Conditions;
 use super::unit::{Gather, MAX_LEAVES, Unit};
 use super::{Erasures, Work, Working};
 use crate::vault::KeyId;
+
+/// Leaves that are gathered to see which of them an order takes: those of open exchanges, and of exchanges that reach
+/// beyond its times, are among them and count for nothing.
+const MAX_GATHERED: usize = 4 * MAX_LEAVES;
+/// Keys that are counted: 16 bytes each.
+const MAX_COUNTED: usize = 1_000_000;
 
 /// Units that may be erased, in the order of the log.
 #[derive(Debug, Default)]
@@ -39,6 +46,15 @@ impl Plan {
     }
 }
 
+/// What a scope points at.
+struct Candidates {
+    keys: HashSet<KeyId>,
+    /// All of it was looked at.
+    is_complete: bool,
+    /// Leaves in the scope whose disclosures are erased already.
+    erased: usize,
+}
+
 impl Erasures {
     /// Plans an erasure on a thread for blocking work, and hands the guard back.
     ///
@@ -58,29 +74,58 @@ impl Erasures {
         planning.await.map_err(|_| crate::sequencer::Stopped)?
     }
 
+    /// How many exchanges, and events outside of any, a hold would keep of what is there now; at most
+    /// [`MAX_COUNTED`] are counted.
+    ///
+    /// # Errors
+    /// [`OrderError`].
+    pub(super) async fn covered(
+        self: &Arc<Self>,
+        conditions: &Conditions,
+    ) -> Result<usize, OrderError> {
+        let (this, conditions) = (Arc::clone(self), conditions.clone());
+        let counting = tokio::task::spawn_blocking(move || {
+            let end = this.store.head()?.map_or(0, |head| head.size.0);
+            Ok(this.candidates(&conditions, end, MAX_COUNTED)?.keys.len())
+        });
+        counting.await.map_err(|_| crate::sequencer::Stopped)?
+    }
+
     fn plan_within(&self, work: &Work, conditions: &Conditions) -> Result<Plan, OrderError> {
         self.check_class(conditions)?;
         let end = self.store.head()?.map_or(0, |head| head.size.0);
-        let keys = self.candidates(conditions, end)?;
-        let with_principals = conditions.needs_principal() || work.holds.need_principals();
-        let gather = Gather { store: &*self.store, wanted: Some(&keys), with_principals };
-        let (units, stopped) = gather.units(0..end)?;
-        if stopped < end {
-            return Err(OrderError::TooLarge);
+        let candidates = self.candidates(conditions, end, MAX_GATHERED)?;
+        if !candidates.is_complete {
+            return Err(OrderError::TooLarge { before_ns: None });
         }
-        let is_taken =
-            |unit: &Unit| conditions.take(unit, self.retention.class_of(unit.server.as_deref()));
-        let (open, taken): (Vec<_>, Vec<_>) = units
-            .into_iter()
-            .filter(|(_, unit)| is_taken(unit))
-            .partition(|(_, unit)| self.is_open(unit));
+        let with_principals = conditions.needs_principal() || work.holds.need_principals();
+        let wanted = Some(&candidates.keys);
+        let gather = Gather { store: &*self.store, wanted, with_principals };
+        let (units, stopped) = gather.units(0..end, MAX_GATHERED)?;
+        if stopped < end {
+            return Err(OrderError::TooLarge { before_ns: None });
+        }
+        let mut ended = Ended::of(self);
+        let (mut taken, mut open) = (Vec::new(), 0);
+        for (key, unit) in units {
+            if !conditions.take(&unit, self.retention.class_of(unit.server.as_deref())) {
+                continue;
+            }
+            if unit.is_closed || ended.has(&unit)? {
+                taken.push((key, unit));
+            } else {
+                open += 1;
+            }
+        }
         if taken.is_empty() {
-            return Err(match open.len() {
-                0 => OrderError::Nothing,
-                open => OrderError::Open(open),
+            return Err(match (open, candidates.erased) {
+                (0, 0) => OrderError::Nothing,
+                (0, erased) => OrderError::AlreadyErased(erased),
+                (open, _) => OrderError::Open(open),
             });
         }
-        let plan = Plan::new(taken, open.len());
+        let plan = Plan::new(taken, open);
+        check_size(&plan, MAX_LEAVES)?;
         for (_, unit) in &plan.units {
             let class = self.retention.class_of(unit.server.as_deref());
             if let Some(class) = class.filter(|class| self.retention.forbids_erasure(class)) {
@@ -96,25 +141,28 @@ impl Erasures {
         Err(OrderError::Held(holds))
     }
 
-    /// The keys of units of which a leaf is within the scope.
-    fn candidates(&self, conditions: &Conditions, end: u64) -> Result<HashSet<KeyId>, OrderError> {
+    /// The keys of units of which a leaf is within the scope, about `most` at most.
+    fn candidates(
+        &self,
+        conditions: &Conditions,
+        end: u64,
+        most: usize,
+    ) -> Result<Candidates, OrderError> {
         let with_principals = conditions.needs_principal();
         let gather = Gather { store: &*self.store, wanted: None, with_principals };
-        let mut keys = HashSet::new();
+        let (mut keys, mut erased) = (HashSet::new(), 0);
         let stopped = gather.each(0..end, &mut |seen| {
             let class = |server: Option<&str>| self.retention.class_of(server);
-            if !seen.slots.is_empty() && conditions.point_at(&seen, class) {
-                keys.insert(seen.key);
+            if !seen.leaf.event.disclosures.is_empty() && conditions.point_at(&seen, class) {
+                if seen.slots.is_empty() {
+                    erased += 1;
+                } else {
+                    keys.insert(seen.key);
+                }
             }
-            keys.len() <= MAX_LEAVES
+            keys.len() <= most
         })?;
-        if stopped < end { Err(OrderError::TooLarge) } else { Ok(keys) }
-    }
-
-    /// An event may follow under the same key: messages may pass on a stream after the answer, until its epoch ends.
-    fn is_open(&self, unit: &Unit) -> bool {
-        let has_ended = |epoch| self.registry.has_ended(&unit.recorder_id, epoch);
-        unit.exchange.is_some() && !unit.epoch.is_some_and(has_ended)
+        Ok(Candidates { keys, is_complete: stopped >= end, erased })
     }
 
     /// # Errors
@@ -129,5 +177,54 @@ impl Erasures {
             names => format!("there is no class {class:?}; there are {names}"),
         };
         Err(OrderError::Unusable(message))
+    }
+}
+
+/// An erasure is one commit; a larger one is told how much of it fits.
+fn check_size(plan: &Plan, most: usize) -> Result<(), OrderError> {
+    // One exchange has one key, however large it is.
+    if plan.leaves() <= most || plan.units.len() == 1 {
+        return Ok(());
+    }
+    let mut units: Vec<_> = plan.units.iter().map(|(_, unit)| unit).collect();
+    units.sort_by_key(|unit| unit.newest_ns);
+    let mut leaves = 0;
+    let fitting = units.iter().take_while(|unit| {
+        leaves += unit.leaves.len();
+        leaves <= most
+    });
+    let before_ns = fitting.last().map(|unit| unit.newest_ns + 1);
+    Err(OrderError::TooLarge { before_ns })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::erase::unit::Disclosing;
+    use tlog::{Hash, LeafIndex};
+
+    fn unit(newest_ns: u64, leaves: u64) -> (KeyId, Unit) {
+        let leaf = |index| Disclosing {
+            index: LeafIndex(index),
+            hash: Hash([0; 32]),
+            event_id: bytes::Bytes::new(),
+            slots: vec![2],
+        };
+        let leaves = (0..leaves).map(leaf).collect();
+        ([0; 16], Unit { newest_ns, leaves, ..Unit::default() })
+    }
+
+    #[test]
+    fn what_is_too_large_is_told_how_much_of_it_fits() {
+        let plan = Plan::new(vec![unit(30, 4), unit(10, 3), unit(20, 2)], 0);
+        assert!(check_size(&plan, 9).is_ok());
+        let before = |most| match check_size(&plan, most) {
+            Err(OrderError::TooLarge { before_ns }) => before_ns,
+            other => panic!("{other:?}"),
+        };
+        assert_eq!(
+            [before(8), before(5), before(4), before(2)],
+            [Some(21), Some(21), Some(11), None]
+        );
     }
 }

@@ -21,9 +21,7 @@ impl Erasures {
         subject: Option<Bytes>,
         names_backups: bool,
     ) -> Result<Vec<Content>, OrderError> {
-        let mut reason = json!({
-            "reason": order.reason, "asked_by": named(&order.asked_by), "approved_by": named(approver)
-        });
+        let mut reason = order.said(approver);
         if names_backups {
             reason["backups"] = self.backups()?;
         }

@@ -3,7 +3,7 @@
 use proto::ids::Id;
 use serde::{Deserialize, Serialize};
 
-use super::unit::{Seen, Unit, server_of};
+use super::unit::{Caller, Seen, Unit, server_of};
 
 /// Longest text of a field, in bytes.
 const MAX_TEXT_BYTES: usize = 1_024;
@@ -69,6 +69,12 @@ impl Scope {
                 return Err(ScopeError(message));
             }
         }
+        if let (Some(from), Some(before)) = (self.from_ns, self.before_ns)
+            && from >= before
+        {
+            let message = format!("nothing lies between from_ns {from} and before_ns {before}");
+            return Err(ScopeError(message));
+        }
         let session = id("session", self.session.as_deref())?;
         let exchange = id("exchange", self.exchange.as_deref())?;
         Ok(Conditions { scope: self, session, exchange })
@@ -99,45 +105,62 @@ impl Conditions {
             && self.scope.before_ns.is_none_or(|before| unit.newest_ns < before)
     }
 
-    /// Anything of the unit is within: what a hold keeps.
+    /// Anything of the unit is within: what a hold keeps. One whose caller cannot be read may be anybody's.
     pub(crate) fn touch(&self, unit: &Unit, class: Option<&str>) -> bool {
-        self.is_about(unit, class)
+        (self.is_about(unit, class)
+            || (unit.is_unreadable && self.is_about_but_for_whom(unit, class)))
             && self.scope.from_ns.is_none_or(|from| unit.newest_ns >= from)
             && self.scope.before_ns.is_none_or(|before| unit.oldest_ns < before)
     }
 
-    /// Whether a leaf shows that its unit may be within: by the narrowest condition, which alone tells enough.
+    /// Whether a leaf shows that its unit may be within: one condition is shown to hold by it, and it contradicts none. Of
+    /// the others another leaf of the unit may tell.
     pub(crate) fn point_at<'c>(
         &self,
         seen: &Seen,
         class_of: impl Fn(Option<&str>) -> Option<&'c str>,
     ) -> bool {
-        let event = &seen.leaf.event;
-        if let Some(exchange) = self.exchange {
-            return event.exchange_id == exchange.0[..];
+        let (event, recorded_at_ns) = (&seen.leaf.event, seen.leaf.recorded_at_ns);
+        if self.scope.from_ns.is_some_and(|from| recorded_at_ns < from)
+            || self.scope.before_ns.is_some_and(|before| recorded_at_ns >= before)
+        {
+            return false;
         }
-        if let Some(session) = self.session {
-            return event.session_id == session.0[..];
-        }
-        if let Some(subject) = &self.scope.subject {
-            return seen.principal.as_ref().is_some_and(|(_, named)| named == subject);
-        }
+        // What the leaf says of each that is asked for: that it holds, that it does not, or nothing.
+        let exchange = self.exchange.map(|exchange| Some(event.exchange_id == exchange.0[..]));
+        let session = self.session.map(|session| match &event.session_id[..] {
+            [] => None,
+            named => Some(named == &session.0[..]),
+        });
+        let subject = self.scope.subject.as_ref().map(|_| match &seen.principal {
+            Caller::Named(issuer, subject) => Some(self.is_person(issuer, subject)),
+            Caller::Unknown | Caller::Unreadable => None,
+        });
         let server = event.kind.as_ref().and_then(server_of);
         // Of an exchange another leaf names the server.
         let tells_class = server.is_some() || event.exchange_id.is_empty();
-        let is_class =
-            |wanted: &str| tells_class && class_of(server).is_some_and(|class| class == wanted);
-        self.scope.class.as_deref().is_none_or(is_class)
-            && self.scope.before_ns.is_none_or(|before| seen.leaf.recorded_at_ns < before)
+        let class = self.scope.class.as_deref();
+        let class = class.map(|wanted| tells_class.then(|| class_of(server) == Some(wanted)));
+        let said = [exchange, subject, session, class];
+        let contradicts = said.contains(&Some(Some(false)));
+        // The most telling of what is asked for must be shown: exchange, subject, session, class.
+        let shown = said.into_iter().flatten().next();
+        !contradicts && shown.is_none_or(|shown| shown == Some(true))
+    }
+
+    fn is_person(&self, issuer: &str, subject: &str) -> bool {
+        self.scope.subject.as_deref().is_none_or(|wanted| wanted == subject)
+            && self.scope.issuer.as_deref().is_none_or(|wanted| wanted == issuer)
     }
 
     fn is_about(&self, unit: &Unit, class: Option<&str>) -> bool {
-        let is_subject = |subject: &String| {
-            let is_issuer = |issuer: &str| self.scope.issuer.as_ref().is_none_or(|i| i == issuer);
-            unit.principals.iter().any(|(issuer, named)| named == subject && is_issuer(issuer))
-        };
-        self.scope.subject.as_ref().is_none_or(is_subject)
-            && self.session.is_none_or(|session| unit.sessions.contains(&session))
+        let is_person = |(issuer, subject): &(String, String)| self.is_person(issuer, subject);
+        (self.scope.subject.is_none() || unit.principals.iter().any(is_person))
+            && self.is_about_but_for_whom(unit, class)
+    }
+
+    fn is_about_but_for_whom(&self, unit: &Unit, class: Option<&str>) -> bool {
+        self.session.is_none_or(|session| unit.sessions.contains(&session))
             && self.exchange.is_none_or(|exchange| unit.exchange == Some(exchange))
             && self.scope.class.as_deref().is_none_or(|wanted| class == Some(wanted))
     }
@@ -179,6 +202,55 @@ mod tests {
         }
     }
 
+    /// A leaf as an order sees it: its exchange, its session, its caller.
+    fn seen(session: &[u8], principal: Caller) -> Seen {
+        let event = proto::v1::Event {
+            exchange_id: vec![1; 16].into(),
+            session_id: session.to_vec().into(),
+            ..Default::default()
+        };
+        let leaf =
+            proto::entry::Leaf { recorded_at_ns: 150, event_bytes: bytes::Bytes::new(), event };
+        let hash = tlog::Hash([0; 32]);
+        Seen { index: tlog::LeafIndex(1), hash, key: [0; 16], leaf, slots: vec![1], principal }
+    }
+
+    #[test]
+    fn a_leaf_points_at_its_unit_only_when_it_contradicts_nothing_that_is_asked_for() {
+        let alice = || Caller::Named("https://issuer".into(), "alice".into());
+        let (one, two) = ("01".repeat(16), "02".repeat(16));
+        for (text, points) in [
+            (r#"{"subject":"alice"}"#.to_owned(), true),
+            (r#"{"subject":"bob"}"#.to_owned(), false),
+            (r#"{"subject":"alice","issuer":"https://other"}"#.to_owned(), false),
+            (r#"{"subject":"alice","from_ns":150,"before_ns":151}"#.to_owned(), true),
+            (r#"{"subject":"alice","from_ns":151}"#.to_owned(), false),
+            (r#"{"subject":"alice","before_ns":150}"#.to_owned(), false),
+            (format!(r#"{{"session":"{two}","from_ns":151}}"#), false),
+            (format!(r#"{{"session":"{two}"}}"#), true),
+            (format!(r#"{{"session":"{one}","subject":"alice"}}"#), false),
+            (format!(r#"{{"exchange":"{one}","subject":"bob"}}"#), false),
+            (format!(r#"{{"exchange":"{one}","subject":"alice"}}"#), true),
+            (r#"{"subject":"alice","class":"trading"}"#.to_owned(), true),
+            (r#"{"class":"trading"}"#.to_owned(), false),
+        ] {
+            let leaf = seen(&[2; 16], alice());
+            assert_eq!(scope(&text).point_at(&leaf, |_| Some("other")), points, "{text}");
+        }
+        // A leaf that does not tell the session leaves that to the others of its exchange.
+        let text = format!(r#"{{"session":"{one}","subject":"alice"}}"#);
+        assert!(scope(&text).point_at(&seen(&[], alice()), |_| None));
+        assert!(!scope(&text).point_at(&seen(&[], Caller::Unknown), |_| None));
+    }
+
+    #[test]
+    fn a_hold_on_somebody_keeps_what_cannot_be_told_to_be_somebody_elses() {
+        let unreadable = Unit { is_unreadable: true, principals: Vec::new(), ..unit() };
+        let alice = scope(r#"{"subject":"alice"}"#);
+        assert!(alice.touch(&unreadable, None) && !alice.take(&unreadable, None));
+        assert!(!scope(r#"{"subject":"alice","from_ns":201}"#).touch(&unreadable, None));
+    }
+
     #[test]
     fn an_erasure_takes_what_is_within_and_a_hold_keeps_what_it_touches() {
         for (text, takes, touches) in [
@@ -196,7 +268,14 @@ mod tests {
 
     #[test]
     fn a_scope_says_something() {
-        for bad in ["{}", r#"{"issuer":"x"}"#, r#"{"exchange":"12"}"#, r#"{"subject":""}"#] {
+        for bad in [
+            "{}",
+            r#"{"from_ns":5,"before_ns":5}"#,
+            r#"{"from_ns":6,"before_ns":5}"#,
+            r#"{"issuer":"x"}"#,
+            r#"{"exchange":"12"}"#,
+            r#"{"subject":""}"#,
+        ] {
             assert!(serde_json::from_str::<Scope>(bad).unwrap().check().is_err(), "{bad}");
         }
         assert!(serde_json::from_str::<Scope>(r#"{"subjekt":"x"}"#).is_err());

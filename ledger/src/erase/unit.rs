@@ -6,9 +6,10 @@ use bytes::Bytes;
 use proto::decode_entry;
 use proto::entry::Leaf;
 use proto::ids::Id;
-use proto::kind::{Kind, call_of};
+use proto::kind::{Kind, call_of, closes_exchange};
 use proto::v1::Slot;
-use tlog::LeafIndex;
+use proto::v1::evidence_accessed::Door;
+use tlog::{Hash, LeafIndex, leaf_hash};
 
 use crate::store::{Leaves, Store, StoreError};
 use crate::vault::{self, KeyId};
@@ -31,17 +32,23 @@ pub(crate) struct Unit {
     pub(crate) sessions: Vec<Id>,
     /// Issuer and subject of each principal that was opened.
     pub(crate) principals: Vec<(String, String)>,
+    /// A principal could not be opened: whom it is about, nobody can tell.
+    pub(crate) is_unreadable: bool,
     /// The route, or the door that was knocked at.
     pub(crate) server: Option<String>,
     /// The chain that it stands in.
     pub(crate) recorder_id: String,
     pub(crate) epoch: Option<Id>,
+    /// It has its closing event, is no exchange, or is one event with a key of its own. What its recorder says of the
+    /// exchange all the same comes under other keys when this one is destroyed (`vault`).
+    pub(crate) is_closed: bool,
 }
 
 /// A leaf, and the slots in which it still discloses something.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Disclosing {
     pub(crate) index: LeafIndex,
+    pub(crate) hash: Hash,
     pub(crate) event_id: Bytes,
     pub(crate) slots: Vec<i32>,
 }
@@ -50,19 +57,39 @@ pub(crate) struct Disclosing {
 pub(crate) type Units = HashMap<KeyId, Unit>;
 
 /// Whether the disclosures of a kind may be erased. What the log says of itself stays: which policies decided, who was let
-/// in, what was erased and held, and why.
+/// in, who had what erased and held, and why.
 pub(crate) fn may_be_erased(kind: &Kind) -> bool {
-    call_of(kind).is_some()
-        || matches!(
-            kind,
-            Kind::SessionOpened(_)
-                | Kind::SessionClosed(_)
-                | Kind::ApprovalGranted(_)
-                | Kind::ApprovalDenied(_)
-                | Kind::ApprovalExpired(_)
-                | Kind::AuthenticationFailed(_)
-                | Kind::EvidenceAccessed(_)
-        )
+    match kind {
+        Kind::EvidenceAccessed(access) => access.door != i32::from(Door::Orders),
+        Kind::SessionOpened(_)
+        | Kind::SessionClosed(_)
+        | Kind::RequestReceived(_)
+        | Kind::ResponseReturned(_)
+        | Kind::StreamMessage(_)
+        | Kind::CallDenied(_)
+        | Kind::CallBlocked(_)
+        | Kind::ApprovalRequested(_)
+        | Kind::ApprovalGranted(_)
+        | Kind::ApprovalDenied(_)
+        | Kind::ApprovalExpired(_)
+        | Kind::CallReleased(_)
+        | Kind::Cancelled(_)
+        | Kind::AuthenticationFailed(_) => true,
+        Kind::ToolInventoryObserved(_)
+        | Kind::PolicyActivated(_)
+        | Kind::RecorderStarted(_)
+        | Kind::RecorderSeal(_)
+        | Kind::RecorderStopped(_)
+        | Kind::KeyIntroduced(_)
+        | Kind::KeyRetired(_)
+        | Kind::DisclosureErased(_)
+        | Kind::HoldPlaced(_)
+        | Kind::HoldReleased(_)
+        | Kind::ClockStepped(_)
+        | Kind::RecorderConflict(_)
+        | Kind::LogMark(_)
+        | Kind::LogContinued(_) => false,
+    }
 }
 
 /// How units are gathered.
@@ -76,12 +103,24 @@ pub(crate) struct Gather<'a> {
 
 impl Gather<'_> {
     /// The units of the leaves in a range, as far as they lie in it; and where it stopped, which is the range's end unless
-    /// they have more leaves than one erasure takes.
+    /// more than `most` leaves disclose something.
     ///
     /// # Errors
     /// [`StoreError`].
-    pub(crate) fn units(&self, leaves: Leaves) -> Result<(Units, u64), StoreError> {
-        let mut units = Units::new();
+    pub(crate) fn units(&self, leaves: Leaves, most: usize) -> Result<(Units, u64), StoreError> {
+        self.more(Units::new(), leaves, most)
+    }
+
+    /// The same, with units of which leaves before the range are known already.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub(crate) fn more(
+        &self,
+        mut units: Units,
+        leaves: Leaves,
+        most: usize,
+    ) -> Result<(Units, u64), StoreError> {
         let mut disclosing = 0;
         let stopped = self.each(leaves, &mut |seen| {
             if self.wanted.is_some_and(|wanted| !wanted.contains(&seen.key)) {
@@ -91,7 +130,7 @@ impl Gather<'_> {
                 return true;
             }
             disclosing += usize::from(!seen.slots.is_empty());
-            if disclosing > MAX_LEAVES {
+            if disclosing > most {
                 return false;
             }
             units.entry(seen.key).or_default().add(seen);
@@ -119,10 +158,12 @@ impl Gather<'_> {
                 return Err(StoreError::Damaged(format!("entry {next} is missing")));
             }
             let end = next + entries.len() as u64;
-            let mut stored: HashMap<u64, Vec<i32>> = HashMap::new();
+            let mut stored: HashMap<u64, (Option<KeyId>, Vec<i32>)> = HashMap::new();
             let mut principals: HashMap<u64, Vec<u8>> = HashMap::new();
             self.store.disclosed(next..end, &mut |index, slot, sealed| {
-                stored.entry(index.0).or_default().push(slot);
+                let (key, slots) = stored.entry(index.0).or_default();
+                *key = key.or(sealed.first_chunk().copied());
+                slots.push(slot);
                 if self.with_principals && slot == Slot::Principal as i32 {
                     principals.insert(index.0, sealed.to_vec());
                 }
@@ -133,12 +174,15 @@ impl Gather<'_> {
                 if !leaf.event.kind.as_ref().is_some_and(may_be_erased) {
                     continue;
                 }
-                let slots = stored.remove(&index).unwrap_or_default();
-                let principal = principals.remove(&index);
-                let principal = principal.map(|sealed| self.principal(&sealed)).transpose()?;
-                let key = vault::key_id(&leaf.event);
-                let (index, principal) = (LeafIndex(index), principal.flatten());
-                if !see(Seen { index, key, leaf, slots, principal }) {
+                let (key, slots) = stored.remove(&index).unwrap_or_default();
+                // The key that stands in the sealed form: with the exchange's destroyed, an event has its own.
+                let key = key.unwrap_or_else(|| vault::key_id(&leaf.event));
+                let principal = match principals.remove(&index) {
+                    None => Caller::Unknown,
+                    Some(sealed) => self.principal(LeafIndex(index), &sealed)?,
+                };
+                let (index, hash) = (LeafIndex(index), leaf_hash(&entry));
+                if !see(Seen { index, hash, key, leaf, slots, principal }) {
                     return Ok(index.0);
                 }
             }
@@ -148,28 +192,54 @@ impl Gather<'_> {
     }
 
     /// Issuer and subject that a sealed PRINCIPAL names.
-    fn principal(&self, sealed: &[u8]) -> Result<Option<(String, String)>, StoreError> {
+    fn principal(&self, index: LeafIndex, sealed: &[u8]) -> Result<Caller, StoreError> {
         let slot = Slot::Principal.into();
-        let opening = vault::open(sealed, slot, |id| self.store.disclosure_key(id))?;
-        let content = opening.map(|opening| opening.content).unwrap_or_default();
-        let principal: serde_json::Value = serde_json::from_slice(&content).unwrap_or_default();
+        let opened = vault::open(sealed, slot, |id| Ok(self.store.disclosure_key(id)?.usable()));
+        let opening = match opened {
+            Ok(Some(opening)) => opening,
+            Ok(None) => return Ok(Caller::Unreadable),
+            Err(StoreError::Damaged(reason)) => {
+                vault::report_unreadable(index, slot, &reason);
+                return Ok(Caller::Unreadable);
+            }
+            Err(error) => return Err(error),
+        };
+        let principal: serde_json::Value =
+            serde_json::from_slice(&opening.content).unwrap_or_default();
         let text = |field: &str| principal[field].as_str().map(str::to_owned);
-        Ok(text("subject").map(|subject| (text("issuer").unwrap_or_default(), subject)))
+        let named = |subject| Caller::Named(text("issuer").unwrap_or_default(), subject);
+        Ok(text("subject").map_or(Caller::Unknown, named))
     }
+}
+
+/// Whom a leaf's PRINCIPAL names.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Caller {
+    /// It has none, or none was opened.
+    Unknown,
+    /// It is there and does not open.
+    Unreadable,
+    /// Issuer and subject.
+    Named(String, String),
 }
 
 /// A leaf as it is gathered.
 pub(crate) struct Seen {
     pub(crate) index: LeafIndex,
+    pub(crate) hash: Hash,
     pub(crate) key: KeyId,
     pub(crate) leaf: Leaf,
     pub(crate) slots: Vec<i32>,
-    pub(crate) principal: Option<(String, String)>,
+    pub(crate) principal: Caller,
 }
 
 impl Unit {
     pub(crate) fn add(&mut self, seen: Seen) {
-        let Seen { index, leaf: Leaf { recorded_at_ns, event, .. }, slots, principal, .. } = seen;
+        let Seen { index, hash, key, leaf: Leaf { recorded_at_ns, event, .. }, slots, principal } =
+            seen;
+        self.is_closed |= event.exchange_id.is_empty()
+            || event.kind.as_ref().is_some_and(closes_exchange)
+            || key != vault::key_id(&event);
         if self.newest_ns == 0 {
             self.oldest_ns = recorded_at_ns;
         }
@@ -187,9 +257,13 @@ impl Unit {
         if self.server.is_none() {
             self.server = event.kind.as_ref().and_then(server_of).map(str::to_owned);
         }
-        self.principals.extend(principal);
+        match principal {
+            Caller::Unknown => {}
+            Caller::Unreadable => self.is_unreadable = true,
+            Caller::Named(issuer, subject) => self.principals.push((issuer, subject)),
+        }
         if !slots.is_empty() {
-            self.leaves.push(Disclosing { index, event_id: event.event_id, slots });
+            self.leaves.push(Disclosing { index, hash, event_id: event.event_id, slots });
         }
     }
 }

@@ -1,6 +1,7 @@
 //! Recorders' chains, their seals, and the heads that the store keeps of them.
 
 use std::collections::{BTreeMap, HashMap};
+use std::ops::Range;
 
 use proto::ChainHead;
 use proto::chain::{Position, position};
@@ -11,6 +12,7 @@ use proto::v1::RecorderSeal;
 use proto::v1::recorder_conflict::Reason;
 use tlog::{LeafIndex, VerifyingKey};
 
+use super::lost::Lost;
 use super::{FsckReport, damage, place};
 use crate::store::keyspace::{CHAINS, chain_key, chain_value, parse_chain};
 use crate::store::records::{Found, Odd, Records};
@@ -32,6 +34,7 @@ pub(super) struct Chains<'a> {
     conflicts: HashMap<(String, Id), Conflict>,
     /// The recorder of entry 0: the ledger's own.
     own: Option<String>,
+    lost: Lost,
 }
 
 /// What a RecorderConflict over a fork says of a chain.
@@ -41,9 +44,29 @@ struct Conflict {
     is_own: bool,
 }
 
+/// The event before a seal.
+#[derive(Clone, Copy)]
+enum Sealed {
+    /// It is this one, or there is none.
+    Head(Option<ChainHead>),
+    /// It is lost, so that only the seal's signature can be verified.
+    Lost,
+}
+
 impl<'a> Chains<'a> {
     pub(super) fn new(keys: Keys<'a>) -> Self {
-        Self { keys, chains: HashMap::new(), conflicts: HashMap::new(), own: None }
+        Self {
+            keys,
+            chains: HashMap::new(),
+            conflicts: HashMap::new(),
+            own: None,
+            lost: Lost::default(),
+        }
+    }
+
+    /// Of these entries nobody can tell whose chain they belong to.
+    pub(super) fn lose(&mut self, entries: Range<u64>) {
+        self.lost.add(entries);
     }
 
     /// Follows a chain by one event.
@@ -57,7 +80,10 @@ impl<'a> Chains<'a> {
         let key = (recorder.recorder_id.clone(), epoch);
         let before = self.chains.get(&key);
         let head = before.map(|chain| chain.head);
-        if position(head.as_ref(), recorder) != Position::Next {
+        let is_next = position(head.as_ref(), recorder) == Position::Next;
+        let reached = before.map(|chain| (chain.head, chain.leaf_index.0));
+        let is_bridged = !is_next && self.lost.explains(reached, recorder.sequence, index);
+        if !is_next && !is_bridged {
             let chain = place::chain(&recorder.recorder_id, epoch);
             let message = match before {
                 Some(before) => format!(
@@ -73,7 +99,10 @@ impl<'a> Chains<'a> {
         }
         let mut active_snapshot = before.and_then(|chain| chain.active_snapshot);
         match &leaf.event.kind {
-            Some(Kind::RecorderSeal(seal)) => self.seal(&place, seal, &key, head, report),
+            Some(Kind::RecorderSeal(seal)) => {
+                let head = if is_bridged { Sealed::Lost } else { Sealed::Head(head) };
+                self.seal(&place, seal, &key, head, report);
+            }
             Some(Kind::PolicyActivated(policy)) => {
                 active_snapshot = policy.snapshot_digest[..].try_into().ok();
             }
@@ -107,11 +136,14 @@ impl<'a> Chains<'a> {
         place: &str,
         seal: &RecorderSeal,
         (recorder_id, epoch): &(String, Id),
-        head: Option<ChainHead>,
+        sealed: Sealed,
         report: &mut FsckReport,
     ) {
-        let of_head =
-            head.is_some_and(|head| head.sequence == seal.sequence && head.hash == seal.hash[..]);
+        let of_head = match sealed {
+            Sealed::Lost => true,
+            Sealed::Head(head) => head
+                .is_some_and(|head| head.sequence == seal.sequence && head.hash == seal.hash[..]),
+        };
         if !of_head {
             return report.find("seal_invalid", place, "its seal is not over the event before it");
         }
@@ -134,7 +166,7 @@ impl<'a> Chains<'a> {
 
     /// Compares every stored head, byte for byte.
     pub(super) fn finish(self, store: &RocksStore, report: &mut FsckReport) {
-        let Self { mut chains, conflicts, .. } = self;
+        let Self { mut chains, conflicts, lost, .. } = self;
         for ((recorder_id, epoch), conflict) in &conflicts {
             let key = (recorder_id.clone(), *epoch);
             if conflict.is_own && !chains.contains_key(&key) {
@@ -148,7 +180,8 @@ impl<'a> Chains<'a> {
             report.chains += 1;
             let place = place::chain(&chain.recorder_id, chain.epoch);
             let conflict = conflicts.get(&(chain.recorder_id.clone(), chain.epoch));
-            let found = stored.take(&key, &mut |odd| surplus(&odd, &conflicts, report));
+            let mut on_surplus = |odd: Odd<'_>| surplus(store, &odd, (&conflicts, &lost), report);
+            let found = stored.take(&key, &mut on_surplus);
             let value = match found {
                 Found::Record(value) => value,
                 Found::Missing => {
@@ -170,14 +203,28 @@ impl<'a> Chains<'a> {
             {
                 chain = suspended;
             }
+            if lost.is_any() {
+                // What lost entries said of it nobody knows but the stored head.
+                chain = completed(chain, parse_chain(&key, &value).ok(), &lost);
+            }
             if *value != *chain_value(&chain) {
                 let message = difference(&key, &value, &chain, conflict);
                 report.find("chain_mismatch", place, message);
             }
         }
-        stored.rest(&mut |odd| surplus(&odd, &conflicts, report));
+        stored.rest(&mut |odd| surplus(store, &odd, (&conflicts, &lost), report));
         report.bytes += stored.bytes;
     }
+}
+
+/// A chain as its entries tell it, with that of the stored head which only a lost entry can have said.
+fn completed(chain: StoredChain, found: Option<StoredChain>, lost: &Lost) -> StoredChain {
+    let Some(found) = found else { return chain };
+    let is_later = lost.has(found.leaf_index.0) && found.head.sequence > chain.head.sequence;
+    let (head, leaf_index) =
+        if is_later { (found.head, found.leaf_index) } else { (chain.head, chain.leaf_index) };
+    let (active_snapshot, suspended) = (found.active_snapshot, found.suspended);
+    StoredChain { head, leaf_index, active_snapshot, suspended, ..chain }
 }
 
 /// How the ledger stores a chain whose very first event was refused as a fork.
@@ -226,12 +273,25 @@ fn difference(
     }
 }
 
-fn surplus(odd: &Odd<'_>, conflicts: &HashMap<(String, Id), Conflict>, report: &mut FsckReport) {
+fn surplus(
+    store: &RocksStore,
+    odd: &Odd<'_>,
+    (conflicts, lost): (&HashMap<(String, Id), Conflict>, &Lost),
+    report: &mut FsckReport,
+) {
     let Odd::Surplus(key) = odd else { return damage(CHAINS, odd, report) };
-    let is_explained = conflicts
+    let by_conflict = conflicts
         .keys()
         .any(|(recorder_id, epoch)| chain_key(&forked_at_once(recorder_id, *epoch)) == *key);
-    if !is_explained {
+    // All of its events, or the conflict that tells of it, may be lost.
+    let by_loss = lost.is_any()
+        && store
+            .record(CHAINS, key)
+            .ok()
+            .flatten()
+            .and_then(|value| parse_chain(key, &value).ok())
+            .is_some_and(|chain| chain.suspended || lost.has(chain.leaf_index.0));
+    if !by_conflict && !by_loss {
         let message = "should not be there: no entry belongs to this chain";
         report.find("chain_surplus", place::record(CHAINS, key), message);
     }

@@ -1,11 +1,12 @@
 //! Stored disclosures against the commitments of their leaves, and stored keys against the disclosures.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 
 use proto::disclosure::check_opening;
+use proto::erasure::Erasures;
 use proto::kind::Kind;
-use proto::v1::{Disclosure, Event};
-use tlog::LeafIndex;
+use proto::v1::{Disclosure, DisclosureErased, Event};
+use tlog::{Hash, LeafIndex};
 
 use super::{FsckReport, damage, place};
 use crate::fsck::used_keys::UsedKeys;
@@ -28,7 +29,7 @@ pub(super) struct Disclosures<'a> {
     /// Why the ids of used keys are not complete, if so.
     incomplete: Option<std::io::Error>,
     absent: Vec<Absent>,
-    erased: HashSet<([u8; 16], i32)>,
+    erased: Erasures,
 }
 
 /// Why a key is not at hand.
@@ -42,7 +43,10 @@ enum NoKey {
 struct Absent {
     index: u64,
     slot: i32,
-    event_id: [u8; 16],
+    hash: Hash,
+    /// Under which it may have been sealed.
+    ids: [KeyId; 2],
+    /// The key that is not there, when it is there itself.
     key: Option<KeyId>,
 }
 
@@ -55,30 +59,35 @@ impl<'a> Disclosures<'a> {
             used: UsedKeys::new(),
             incomplete: None,
             absent: Vec::new(),
-            erased: HashSet::new(),
+            erased: Erasures::default(),
         }
     }
 
     /// Checks the disclosures of one leaf; leaves come in order.
-    pub(super) fn check(&mut self, index: u64, event: &Event, report: &mut FsckReport) {
-        if let Some(Kind::DisclosureErased(erased)) = &event.kind
-            && let Ok(event_id) = <[u8; 16]>::try_from(&erased.event_id[..])
-        {
-            self.erased.extend(erased.slots.iter().map(|slot| (event_id, *slot)));
+    pub(super) fn check(
+        &mut self,
+        (index, hash): (u64, Hash),
+        event: &Event,
+        report: &mut FsckReport,
+    ) {
+        self.erased.add(index, event.kind.as_ref());
+        if let Some(Kind::DisclosureErased(erased)) = &event.kind {
+            self.check_erased(index, erased, report);
         }
         if event.disclosures.is_empty() {
             return;
         }
-        let (id, sequence) = (vault::key_id(event), event.recorder.as_ref().map(|r| r.sequence));
-        if let Err(error) = self.used.insert(id) {
-            self.incomplete.get_or_insert(error);
-        }
+        let ids = [vault::key_id(event), vault::own_key_id(event)];
+        let sequence = event.recorder.as_ref().map(|recorder| recorder.sequence);
         for disclosure in &event.disclosures {
-            let key = disclosure_key(LeafIndex(index), disclosure.slot);
-            let place = || place::disclosure(index, disclosure.slot);
+            let slot = disclosure.slot;
+            let key = disclosure_key(LeafIndex(index), slot);
+            let place = || place::disclosure(index, slot);
+            let absent = |key| Absent { index, slot, hash, ids, key };
             match self.stored.take(&key, &mut |odd| surplus(&odd, report)) {
-                Found::Missing => self.absent(index, event, disclosure.slot, None, report),
+                Found::Missing => self.absent(absent(None), report),
                 Found::Unreadable(reason) => {
+                    self.uses(ids[0], true);
                     report.find(
                         "disclosure_unreadable",
                         place(),
@@ -86,14 +95,16 @@ impl<'a> Disclosures<'a> {
                     );
                 }
                 Found::Record(sealed) => {
-                    if let Some(wrong) = header(&sealed, &id, sequence, disclosure.slot) {
+                    // What names neither is damaged, and may still open with the first.
+                    let named = |id: &&KeyId| sealed.starts_with(&id[..]);
+                    let id = *ids.iter().find(named).unwrap_or(&ids[0]);
+                    self.uses(id, true);
+                    if let Some(wrong) = header(&sealed, &id, sequence, slot) {
                         report.find("disclosure_damaged", place(), wrong);
                     }
                     match self.key(&id) {
                         Ok(key) => open(&sealed, disclosure, &id, &key, &place(), report),
-                        Err(NoKey::Missing) => {
-                            self.absent(index, event, disclosure.slot, Some(id), report);
-                        }
+                        Err(NoKey::Missing) => self.absent(absent(Some(id)), report),
                         Err(NoKey::Unusable(reason)) => {
                             let message = format!("its {} {reason}", place::key(&id));
                             report.find("disclosure_unopened", place(), message);
@@ -111,10 +122,11 @@ impl<'a> Disclosures<'a> {
         if self.cached.len() >= MAX_CACHED_KEYS {
             self.cached.clear();
         }
-        let key = match self.store.record(KEYS, id) {
-            Ok(Some(key)) => <[u8; 32]>::try_from(&key[..])
+        // Of a destroyed one nothing stands under its id.
+        let key = match self.store.record(KEYS, id).map(Option::unwrap_or_default) {
+            Ok(key) if key.is_empty() => Err(NoKey::Missing),
+            Ok(key) => <[u8; 32]>::try_from(&key[..])
                 .map_err(|_| NoKey::Unusable(format!("has {} bytes", key.len()))),
-            Ok(None) => Err(NoKey::Missing),
             Err(reason) => Err(NoKey::Unusable(format!("cannot be read: {reason}"))),
         };
         self.cached.insert(*id, key.clone());
@@ -122,20 +134,37 @@ impl<'a> Disclosures<'a> {
     }
 
     /// It may have been erased, which a later entry says.
-    fn absent(
-        &mut self,
-        index: u64,
-        event: &Event,
-        slot: i32,
-        key: Option<KeyId>,
-        report: &mut FsckReport,
-    ) {
-        let event_id = <[u8; 16]>::try_from(&event.event_id[..]).unwrap_or_default();
-        let absent = Absent { index, slot, event_id, key };
+    fn absent(&mut self, absent: Absent, report: &mut FsckReport) {
         if self.absent.len() < MAX_ABSENT {
             self.absent.push(absent);
         } else {
             absent.find(report);
+            self.uses(absent.ids[0], true);
+        }
+    }
+
+    /// A key that is there for what is there (`is_used`), or that must be gone with what is gone.
+    fn uses(&mut self, id: KeyId, is_used: bool) {
+        if let Err(error) = self.used.insert(id, is_used) {
+            self.incomplete.get_or_insert(error);
+        }
+    }
+
+    /// What an entry says was erased must not be there.
+    fn check_erased(&mut self, index: u64, erased: &DisclosureErased, report: &mut FsckReport) {
+        if erased.leaf_index >= index {
+            let message = "names a leaf that does not stand before it";
+            return report.find("erasure_invalid", place::entry(index), message);
+        }
+        for slot in &erased.slots {
+            let key = disclosure_key(LeafIndex(erased.leaf_index), *slot);
+            // One that cannot be read was found when its leaf was.
+            if let Ok(Some(_)) = self.store.record(DISCLOSURES, &key) {
+                let place = place::disclosure(erased.leaf_index, *slot);
+                let entry = place::entry(index);
+                let message = format!("is there, although {entry} says that it was erased");
+                report.find("disclosure_not_erased", place, message);
+            }
         }
     }
 
@@ -143,29 +172,20 @@ impl<'a> Disclosures<'a> {
     pub(super) fn finish(mut self, report: &mut FsckReport) {
         self.stored.rest(&mut |odd| surplus(&odd, report));
         report.bytes += self.stored.bytes;
-        for absent in &self.absent {
-            if self.erased.contains(&(absent.event_id, absent.slot)) {
+        for absent in std::mem::take(&mut self.absent) {
+            let is_erased = self.erased.took(absent.index, &absent.hash, absent.slot);
+            if is_erased {
                 report.erased += 1;
+                absent.find_forgotten(self.store, report);
             } else {
                 absent.find(report);
             }
+            absent.ids.into_iter().for_each(|id| self.uses(id, !is_erased));
         }
         let mut keys = Records::of(self.store, KEYS);
-        let shown = self.used.each(&mut |id| {
+        let shown = self.used.each(&mut |id, is_used| {
             let found = keys.take(id, &mut |odd| surplus_key(&odd, report));
-            let message = match found {
-                // What it opened is absent, and was told so.
-                Found::Missing => return,
-                Found::Unreadable(reason) => format!("cannot be read: {reason}"),
-                Found::Record(key) => {
-                    report.keys += 1;
-                    if key.len() == 32 {
-                        return;
-                    }
-                    format!("has {} bytes, not 32", key.len())
-                }
-            };
-            report.find("key_damaged", place::key(id), message);
+            check_key(id, is_used, found, report);
         });
         match self.incomplete.or(shown.err()) {
             None => keys.rest(&mut |odd| surplus_key(&odd, report)),
@@ -181,7 +201,45 @@ impl<'a> Disclosures<'a> {
     }
 }
 
+/// A key is there while anything uses it; after that its id stands with nothing, and never comes back.
+fn check_key(id: &KeyId, is_used: bool, found: Found, report: &mut FsckReport) {
+    match found {
+        // What it opened is absent, and was told so.
+        Found::Missing => {}
+        Found::Record(key) => match key.len() {
+            0 => {}
+            32 if is_used => report.keys += 1,
+            32 => {
+                report.keys += 1;
+                let message = "is there, although everything that it sealed was erased";
+                report.find("key_not_destroyed", place::key(id), message);
+            }
+            bytes => {
+                report.keys += 1;
+                let message = format!("has {bytes} bytes, not 32");
+                report.find("key_damaged", place::key(id), message);
+            }
+        },
+        Found::Unreadable(reason) => {
+            report.find("key_damaged", place::key(id), format!("cannot be read: {reason}"));
+        }
+    }
+}
+
 impl Absent {
+    /// The id of a destroyed key is kept, so that it is never given again.
+    fn find_forgotten(&self, store: &RocksStore, report: &mut FsckReport) {
+        // One that cannot be read is found when all keys are read.
+        let is_forgotten = |id: &KeyId| matches!(store.record(KEYS, id), Ok(None));
+        if self.ids.iter().all(is_forgotten) {
+            let message = format!(
+                "is not there any more, with nothing: {} was erased, and its key id could be given again",
+                place::disclosure(self.index, self.slot)
+            );
+            report.find("key_forgotten", place::key(&self.ids[0]), message);
+        }
+    }
+
     fn find(&self, report: &mut FsckReport) {
         let place = place::disclosure(self.index, self.slot);
         match &self.key {

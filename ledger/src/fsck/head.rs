@@ -23,7 +23,11 @@ pub(super) fn read_checkpoint(
                 io::ErrorKind::NotFound => "checkpoint_missing",
                 _ => "checkpoint_unreadable",
             };
-            let message = format!("{} cannot be read: {error}", path.display());
+            let message = format!(
+                "{} cannot be read: {error}. If the ledger's checkpoint_file is another file, name it (--checkpoint-file, or \
+                 --config)",
+                path.display()
+            );
             report.find(code, place::CHECKPOINT, message);
             return None;
         }

@@ -119,7 +119,8 @@ mod tests {
         assert_eq!(found(&[(1, 10), (2, 20), (3, 30)], &[]).0, ["hold_surplus"]);
         let bad: &[u8] = b"hold/short";
         assert_eq!(found(&[(1, 10), (2, 20)], &[(bad, &[0; 8])]).0, ["hold_damaged"]);
-        assert!(found(&[(1, 10), (2, 20)], &[(PURGE_KEY, &[0; 16])]).2);
+        let purge = crate::store::keyspace::purge_value(vec![3..5, 7..8]);
+        assert_eq!(found(&[(1, 10), (2, 20)], &[(PURGE_KEY, &purge[..])]), (vec![], 2, true));
         assert_eq!(found(&[(1, 10), (2, 20)], &[(PURGE_KEY, &[0; 15])]).0, ["purge_damaged"]);
         let mut holds = Holds::default();
         assert!(!holds.take(b"foot", b"x", &mut FsckReport::default()));

@@ -23,6 +23,8 @@ impl fmt::Display for Finding {
 /// What was looked at, and what was found.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct FsckReport {
+    /// Whether the store could be opened. If not, nothing of it was looked at, and every count is 0.
+    pub is_opened: bool,
     /// Entries read.
     pub entries: u64,
     /// Disclosures opened.
@@ -73,6 +75,11 @@ impl FsckReport {
     pub fn is_good(&self) -> bool {
         self.findings.is_empty()
     }
+
+    /// Whether whatever was found concerns disclosures and their keys alone: the log itself is whole.
+    pub fn is_readable(&self) -> bool {
+        self.found.keys().all(|code| code.starts_with("disclosure_") || code.starts_with("key_"))
+    }
 }
 
 #[cfg(test)]
@@ -87,6 +94,10 @@ mod tests {
         }
         report.find("root_mismatch", "tree head", "is another");
         assert_eq!(report.findings.len(), 21);
+        assert!(!report.is_readable());
+        let mut sealed = FsckReport::default();
+        sealed.find("disclosure_damaged", "entry 7, disclosure MESSAGE", "does not decrypt");
+        assert!(sealed.is_readable() && !sealed.is_good());
         assert_eq!(report.found["entry_missing"], 1_000);
         assert_eq!(report.findings[20].to_string(), "tree head: is another (root_mismatch)");
     }

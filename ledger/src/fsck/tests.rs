@@ -23,7 +23,7 @@ fn a_log_with_every_kind_of_record_is_good() {
     let mut told = Vec::new();
     let report = world.fsck_telling(&mut |done, all| told.push((done, all)));
     assert_eq!(report, FsckReport { findings: Vec::new(), ..report.clone() });
-    assert!(report.is_good() && report.found.is_empty());
+    assert!(report.is_good() && report.found.is_empty() && report.is_opened);
     assert!(report.entries > 300, "{report:?}");
     assert_eq!(report.tiles, report.entries / 256);
     assert_eq!((report.disclosures, report.erased), (world.disclosures, 0));

@@ -1,6 +1,6 @@
 //! The sequencer's thread: one commit after another.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use proto::{encode_entry, ids::Id};
@@ -9,8 +9,11 @@ use tokio::sync::{mpsc, watch};
 
 use super::{Arrival, Committed, Fatal, HoldChange, Submission};
 use crate::clock::Clock;
-use crate::store::{Batch, Changes, SealedDisclosure, Store, StoreError, StoredChain, TreeHead};
+use crate::store::{
+    Batch, Changes, SealedDisclosure, Store, StoreError, StoredChain, StoredKey, TreeHead,
+};
 use crate::tree::{Tree, TreeReader};
+use crate::vault::{self, KeyId};
 
 /// A commit is closed once it holds this many bytes.
 const MAX_BATCH_BYTES: usize = 8 << 20;
@@ -63,6 +66,7 @@ impl Worker {
         let mut chains: HashMap<(Id, Arc<str>), StoredChain> = HashMap::new();
         let mut places = Vec::with_capacity(submissions.len());
         let mut recorded_at_ns = self.clock.batch_time().map_err(Fatal::Clock)?;
+        self.seal_anew(&mut submissions).map_err(fatal)?;
         for submission in &mut submissions {
             let mut committed = Vec::with_capacity(submission.arrivals.len());
             for arrival in &mut submission.arrivals {
@@ -104,6 +108,26 @@ impl Worker {
         Ok(())
     }
 
+    /// Seals anew what was sealed with a key that was destroyed before it came here, or is by this commit. No other
+    /// thread destroys keys, so none of the rest is.
+    fn seal_anew(&self, submissions: &mut [Submission]) -> Result<(), StoreError> {
+        let destroyed = submissions.iter().flat_map(|submission| &submission.rider.destroyed);
+        let destroyed: HashSet<KeyId> = destroyed.copied().collect();
+        let destructions = self.store.destructions();
+        for arrival in submissions.iter_mut().flat_map(|submission| &mut submission.arrivals) {
+            let Some(id) = arrival.sealed.may_be_destroyed(destructions, &destroyed) else {
+                continue;
+            };
+            let is_gone = |key| key == StoredKey::Destroyed;
+            if destroyed.contains(&id) || is_gone(self.store.disclosure_key(&id)?) {
+                let (epoch, sequence) = (&arrival.epoch.0, arrival.head.sequence);
+                let own = vault::own_key_id_at(epoch, &arrival.recorder_id, sequence);
+                arrival.sealed.seal_anew(own)?;
+            }
+        }
+        Ok(())
+    }
+
     /// Gives one event its index and leaf within `batch`, and puts its disclosures there.
     fn place(
         &mut self,
@@ -122,7 +146,7 @@ impl Worker {
             batch.disclosures.push(SealedDisclosure { leaf_index, slot, sealed });
         }
         // The arrival keeps its hold on the key until the commit is done: see `Sealer`.
-        batch.keys.extend(arrival.sealed.new_key.iter().map(|key| (key.id, key.secret)));
+        batch.keys.extend(arrival.sealed.new_key().map(|key| (key.id, key.secret)));
         Committed { leaf_index, recorded_at_ns, leaf_hash }
     }
 }

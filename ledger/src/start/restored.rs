@@ -21,6 +21,7 @@ pub(super) fn judge(config: &Checked, options: Options) -> Result<Vouching, Star
         .map_err(|source| StartError::Folder { path: path(), source })?;
     match state {
         FolderState::Unfinished => return Err(StartError::RestoreUnfinished(path())),
+        FolderState::Readable => return Err(StartError::RestoredDamaged(path())),
         FolderState::Grown => return Ok(Vouching::Itself),
         FolderState::Restored => {}
     }

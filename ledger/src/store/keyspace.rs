@@ -9,10 +9,10 @@ use super::{Batch, Leaves, StoreError, StoredChain, TreeHead};
 /// Column families.
 pub(crate) const ENTRIES: &str = "entries"; // index u64 -> serialized Entry
 pub(crate) const DISCLOSURES: &str = "disclosures"; // index u64, slot u8 -> sealed opening
-pub(crate) const KEYS: &str = "keys"; // key id, 16 bytes -> 32 bytes
+pub(crate) const KEYS: &str = "keys"; // key id, 16 bytes -> 32 bytes; nothing when it was destroyed
 pub(crate) const TILES: &str = "tiles"; // level u8, index u64 -> 256 hashes
 pub(crate) const CHAINS: &str = "chains"; // epoch 16, recorder id -> chain value
-pub(crate) const META: &str = "meta"; // "head" -> tree head; "hold/", id 16 -> index u64; "purge" -> ranges
+pub(crate) const META: &str = "meta"; // "head" -> tree head; "hold/", id 16 -> index u64; "purge" -> ranges, checksum
 
 /// The family that RocksDB always has, and nobody uses.
 pub(crate) const DEFAULT: &str = "default";
@@ -24,7 +24,7 @@ pub(crate) const HEAD_KEY: &[u8] = b"head";
 /// Before the id of a legal hold.
 pub(crate) const HOLD_PREFIX: &[u8] = b"hold/";
 
-/// There while erased bytes may be on the disk: the ranges of leaves whose disclosures went, each two u64.
+/// There while erased bytes may be on the disk: the ranges of leaves whose disclosures went, each two u64, and a checksum.
 pub(crate) const PURGE_KEY: &[u8] = b"purge";
 /// More ranges are joined where the gaps are least.
 const MAX_PURGE_RANGES: usize = 64;
@@ -45,6 +45,9 @@ pub(super) fn writes(
     for (id, key) in &batch.keys {
         put(KEYS, id, key);
     }
+    for id in &batch.changes.destroyed {
+        put(KEYS, id, &[]);
+    }
     for (level, index, hashes) in &batch.tiles {
         put(TILES, &tile_key(*level, *index), hashes);
     }
@@ -59,13 +62,11 @@ pub(super) fn writes(
     put(META, HEAD_KEY, &head_value(&batch.head));
 }
 
-/// Everything that a commit takes away: family, key.
+/// Everything that a commit takes away: family, key. A destroyed key is written over with nothing instead, so that its
+/// id is never given again.
 pub(super) fn deletes(batch: &Batch, mut delete: impl FnMut(&'static str, &[u8])) {
     for (index, slot) in &batch.changes.erased {
         delete(DISCLOSURES, &disclosure_key(*index, *slot));
-    }
-    for id in &batch.changes.destroyed {
-        delete(KEYS, id);
     }
     for (id, placed) in &batch.changes.holds {
         if placed.is_none() {
@@ -106,13 +107,28 @@ pub(crate) fn purge_value(mut ranges: Vec<Leaves>) -> Vec<u8> {
             kept
         });
     }
-    joined.iter().flat_map(|range| [range.start, range.end]).flat_map(u64::to_be_bytes).collect()
+    let mut value: Vec<u8> = joined
+        .iter()
+        .flat_map(|range| [range.start, range.end])
+        .flat_map(u64::to_be_bytes)
+        .collect();
+    // Nothing else tells which erasures are not purged yet.
+    value.extend(purge_checksum(&value));
+    value
+}
+
+/// The first 8 bytes of BLAKE3 over the ranges.
+fn purge_checksum(ranges: &[u8]) -> [u8; 8] {
+    let mut checksum = [0; 8];
+    checksum.copy_from_slice(&blake3::hash(ranges).as_bytes()[..8]);
+    checksum
 }
 
 pub(crate) fn parse_purge(value: &[u8]) -> Result<Vec<Leaves>, StoreError> {
-    let (ranges, rest) = value.as_chunks::<16>();
+    let (ranges, checksum) = value.as_chunks::<16>();
     let parse = |range: &[u8; 16]| Some(read_u64(range, 0)?..read_u64(range, 8)?);
-    let ranges = rest.is_empty().then(|| ranges.iter().map(parse).collect::<Option<_>>());
+    let is_whole = checksum == purge_checksum(ranges.as_flattened());
+    let ranges = is_whole.then(|| ranges.iter().map(parse).collect::<Option<_>>());
     ranges.flatten().ok_or_else(|| damaged("the list of what to purge", PURGE_KEY))
 }
 
@@ -221,5 +237,9 @@ mod tests {
         assert!(scattered.iter().all(is_covered));
         assert_eq!(parse_purge(&purge_value(vec![3..5, 5..9, 1..2])).unwrap(), [1..2, 3..9]);
         assert!(parse_purge(&[0; 17]).is_err());
+        let mut flipped = purge_value(vec![3..5, 7..8]);
+        assert_eq!(flipped.len(), 40);
+        flipped[7] ^= 1;
+        assert!(parse_purge(&flipped).is_err(), "another leaf");
     }
 }

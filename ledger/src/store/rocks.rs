@@ -8,6 +8,7 @@ mod tests;
 pub(crate) mod wal;
 
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use bytes::Bytes;
 use proto::ids::Id;
@@ -22,7 +23,7 @@ use super::keyspace::{
     self, CHAINS, DISCLOSURES, ENTRIES, FAMILIES, HEAD_KEY, HOLD_PREFIX, KEYS, META, PURGE_KEY,
     TILES, entry_key, tile_key,
 };
-use super::{Batch, Leaves, Store, StoreError, StoredChain, TreeHead};
+use super::{Batch, Leaves, Store, StoreError, StoredChain, StoredKey, TreeHead};
 use crate::vault;
 
 /// What RocksDB puts beside key and value of a record in a write batch, at most: tag, family, two lengths.
@@ -32,9 +33,15 @@ pub(super) const RECORD_OVERHEAD_BYTES: usize = 16;
 pub struct RocksStore {
     db: DB,
     path: PathBuf,
+    /// Commits since the start that destroyed keys.
+    destructions: AtomicU64,
 }
 
 impl RocksStore {
+    pub(super) fn of(db: DB, path: &Path) -> Self {
+        Self { db, path: path.to_owned(), destructions: AtomicU64::new(0) }
+    }
+
     /// Opens or creates the store in `path`. RocksDB's own lock keeps a second process out.
     ///
     /// # Errors
@@ -50,7 +57,7 @@ impl RocksStore {
         let families = FAMILIES.map(|name| ColumnFamilyDescriptor::new(name, family_options(name)));
         let db = DB::open_cf_descriptors(&database_options(), path, families)
             .map_err(|error| open_error(path, &error))?;
-        Ok(Self { db, path: path.to_owned() })
+        Ok(Self::of(db, path))
     }
 
     /// Writes and syncs.
@@ -101,7 +108,11 @@ impl Store for RocksStore {
             ranges.extend(batch.changes.erased.iter().map(|(index, _)| index.0..index.0 + 1));
             writes.put_cf(self.family(META), PURGE_KEY, keyspace::purge_value(ranges));
         }
-        self.commit(writes)
+        self.commit(writes)?;
+        if !batch.changes.destroyed.is_empty() {
+            self.destructions.fetch_add(1, Ordering::SeqCst);
+        }
+        Ok(())
     }
 
     fn entries(
@@ -159,8 +170,12 @@ impl Store for RocksStore {
             if sum > bytes && new_leaf {
                 return Ok((openings, index));
             }
-            let opened = vault::open(&sealed, slot, |id| self.disclosure_key(id))?;
-            openings.extend(opened.map(|opening| (index, opening)));
+            let opened = vault::open(&sealed, slot, |id| Ok(self.disclosure_key(id)?.usable()));
+            match opened {
+                Ok(opened) => openings.extend(opened.map(|opening| (index, opening))),
+                Err(StoreError::Damaged(reason)) => vault::report_unreadable(index, slot, &reason),
+                Err(error) => return Err(error),
+            }
         }
         Ok((openings, end))
     }
@@ -169,13 +184,18 @@ impl Store for RocksStore {
         self.read(TILES, &tile_key(level, index))
     }
 
-    fn disclosure_key(&self, id: &[u8; 16]) -> Result<Option<[u8; 32]>, StoreError> {
-        self.read(KEYS, id)?
-            .map(|key| {
-                key.try_into()
-                    .map_err(|_| StoreError::Damaged("a disclosure key is not 32 bytes".into()))
-            })
-            .transpose()
+    fn disclosure_key(&self, id: &[u8; 16]) -> Result<StoredKey, StoreError> {
+        match self.read(KEYS, id)? {
+            None => Ok(StoredKey::Unknown),
+            Some(key) if key.is_empty() => Ok(StoredKey::Destroyed),
+            Some(key) => key.try_into().map(StoredKey::There).map_err(|_| {
+                StoreError::Damaged(format!("disclosure key {} is not 32 bytes", hex::encode(id)))
+            }),
+        }
+    }
+
+    fn destructions(&self) -> u64 {
+        self.destructions.load(Ordering::SeqCst)
     }
 
     fn chains(&self) -> Result<Vec<StoredChain>, StoreError> {

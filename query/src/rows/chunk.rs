@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::ops::Range;
 
-use arrow::array::{Array, AsArray, BooleanArray, RecordBatch};
+use arrow::array::{Array, AsArray, BooleanArray, RecordBatch, StringArray};
 use arrow::compute::{concat_batches, filter_record_batch};
 use arrow::datatypes::{TimestampNanosecondType, UInt64Type};
 use proto::v1::Opening;
@@ -119,11 +119,10 @@ impl Chunk {
         Ok(Self { disclosures, ..self.clone() })
     }
 
-    /// The leaves of these events (ids in hex) that are here, with the slots that go.
-    pub(crate) fn find_events(&self, wanted: &HashMap<String, Slots>) -> HashMap<u64, Slots> {
-        let ids = self.leaves.column(*columns::EVENT_ID).as_string::<i32>();
-        let slots = |id: Option<&str>| id.and_then(|id| wanted.get(id)).copied();
-        (self.start..).zip(ids).filter_map(|(index, id)| Some((index, slots(id)?))).collect()
+    /// Those of the leaves that are here, with the slots that go.
+    pub(crate) fn find(&self, wanted: &Erased) -> HashMap<u64, Slots> {
+        let hashes = self.leaves.column(*columns::LEAF_HASH).as_string::<i32>();
+        find(wanted, self.start, hashes)
     }
 }
 
@@ -131,6 +130,16 @@ impl AsRef<Self> for Chunk {
     fn as_ref(&self) -> &Self {
         self
     }
+}
+
+/// Leaves of which something is erased: index, and leaf hash as its column shows it.
+pub(crate) type Erased = HashMap<u64, HashMap<String, Slots>>;
+
+/// Those of the leaves from `start` on, of which `hashes` are the leaf hashes.
+pub(crate) fn find(wanted: &Erased, start: u64, hashes: &StringArray) -> HashMap<u64, Slots> {
+    let found =
+        |(index, hash): (u64, Option<&str>)| Some((index, *wanted.get(&index)?.get(hash?)?));
+    (start..).zip(hashes).filter_map(found).collect()
 }
 
 /// Which rows of a slot column are in `slots`.

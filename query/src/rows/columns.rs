@@ -123,10 +123,10 @@ const COLUMNS: &[(&str, Value)] = &[
 /// Positions that code names.
 pub(crate) const LEAF_INDEX: usize = 0;
 pub(crate) const RECORDED_AT: usize = 1;
-pub(crate) static EVENT_ID: LazyLock<usize> = LazyLock::new(|| position("event_id"));
 pub(crate) static KIND: LazyLock<usize> = LazyLock::new(|| position("kind"));
 pub(crate) static TOOL: LazyLock<usize> = LazyLock::new(|| position("tool"));
 pub(crate) static DOOR: LazyLock<usize> = LazyLock::new(|| position("door"));
+pub(crate) static LEAF_HASH: LazyLock<usize> = LazyLock::new(|| position("leaf_hash"));
 pub(crate) static LEAF: LazyLock<usize> = LazyLock::new(|| position("leaf"));
 
 fn position(name: &str) -> usize {
@@ -201,7 +201,7 @@ mod tests {
 
     #[test]
     fn names_are_there_once() {
-        for named in [*EVENT_ID, *KIND, *TOOL, *DOOR, *LEAF] {
+        for named in [*KIND, *TOOL, *DOOR, *LEAF_HASH, *LEAF] {
             assert!(named < COLUMNS.len());
         }
         assert_eq!(COLUMNS[LEAF_INDEX].0, "leaf_index");

@@ -20,7 +20,7 @@ use parquet::file::properties::WriterProperties;
 use serde::{Deserialize, Serialize};
 
 use super::RowError;
-use super::chunk::{self, Chunk, in_slots};
+use super::chunk::{self, Chunk, Erased, in_slots};
 use super::columns::{self, leaf_schema};
 use super::disclosures::{self, Slots};
 use super::part::{BATCH_ROWS, Batches};
@@ -160,19 +160,17 @@ impl Segment {
         write(&self.disclosures, &disclosures::schema(), rewritten)
     }
 
-    /// The leaves of these events (ids in hex) that are here, with the slots that go.
-    pub(crate) fn find_events(
-        &self,
-        wanted: &HashMap<String, Slots>,
-    ) -> Result<HashMap<u64, Slots>, RowError> {
+    /// Those of the leaves that are here, with the slots that go. Without one of their places nothing is read.
+    pub(crate) fn find(&self, wanted: &Erased) -> Result<HashMap<u64, Slots>, RowError> {
         let mut found = HashMap::new();
+        let range = self.range();
+        if !wanted.keys().any(|index| range.contains(index)) {
+            return Ok(found);
+        }
         let mut index = self.record.start;
-        for batch in self.leaves(&[*columns::EVENT_ID], self.range())? {
+        for batch in self.leaves(&[*columns::LEAF_HASH], range)? {
             let batch = batch?;
-            let ids = batch.column(0).as_string::<i32>();
-            for (index, id) in (index..).zip(ids) {
-                found.extend(id.and_then(|id| wanted.get(id)).map(|slots| (index, *slots)));
-            }
+            found.extend(chunk::find(wanted, index, batch.column(0).as_string::<i32>()));
             index += batch.num_rows() as u64;
         }
         Ok(found)

@@ -1,15 +1,14 @@
 //! All rows: sealed segments, then recent chunks, then what no checkpoint covers yet.
 
-use std::collections::HashMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use bytes::Bytes;
 use proto::kind::Kind;
 use proto::v1::{Opening, Slot};
+use tlog::Hash;
 
 use super::RowError;
-use super::chunk::Chunk;
+use super::chunk::{Chunk, Erased};
 use super::columns::Row;
 use super::disclosures::Slots;
 use super::part::Part;
@@ -28,7 +27,7 @@ pub(crate) struct Store {
     pending: Vec<Row>,
     pending_openings: Vec<Vec<Opening>>,
     /// Erasures that no checkpoint covers yet.
-    erasures: Vec<(Bytes, Slots)>,
+    erasures: Erased,
 }
 
 impl Store {
@@ -49,7 +48,7 @@ impl Store {
             unsealed: (0, 0),
             pending: Vec::new(),
             pending_openings: Vec::new(),
-            erasures: Vec::new(),
+            erasures: Erased::new(),
         })
     }
 
@@ -59,9 +58,14 @@ impl Store {
         let disclosed: usize = openings.iter().map(|opening| opening.content.len() + 64).sum();
         self.unsealed.0 += 1;
         self.unsealed.1 += row.entry.len() + 256 + disclosed;
-        if let Some(Kind::DisclosureErased(erased)) = &row.leaf.event.kind {
+        if let Some(Kind::DisclosureErased(erased)) = &row.leaf.event.kind
+            && erased.leaf_index < row.index
+            && let Ok(hash) = <[u8; 32]>::try_from(&erased.leaf_hash[..])
+        {
             let slots = erased.slots.iter().filter_map(|&slot| Slot::try_from(slot).ok());
-            self.erasures.push((erased.event_id.clone(), Slots::only(slots)));
+            let leaves = self.erasures.entry(erased.leaf_index).or_default();
+            let all = leaves.entry(format!("{:?}", Hash(hash))).or_insert(Slots::NONE);
+            *all = all.or(Slots::only(slots));
         }
         self.pending.push(row);
         self.pending_openings.push(openings);
@@ -73,7 +77,7 @@ impl Store {
         self.keep_pending()?;
         let erasures = std::mem::take(&mut self.erasures);
         if !erasures.is_empty() {
-            self.erase(erasures)?;
+            self.erase(&erasures)?;
         }
         self.seal_if_full()
     }
@@ -131,21 +135,16 @@ impl Store {
     }
 
     /// Erasures are rare, so their leaves are searched for: every part is read once for all of them, and written anew once
-    /// if it holds any. An unknown event id changes nothing.
-    fn erase(&mut self, erasures: Vec<(Bytes, Slots)>) -> Result<(), RowError> {
-        let mut wanted: HashMap<String, Slots> = HashMap::new();
-        for (event_id, slots) in erasures {
-            let all = wanted.entry(hex::encode(event_id)).or_insert(Slots::NONE);
-            *all = all.or(slots);
-        }
+    /// if it holds any. A leaf with another hash is another leaf, and nothing of it changes.
+    fn erase(&mut self, wanted: &Erased) -> Result<(), RowError> {
         for chunk in &mut self.hot {
-            let found = chunk.find_events(&wanted);
+            let found = chunk.find(wanted);
             if !found.is_empty() {
                 *chunk = Arc::new(chunk.erase(&found)?);
             }
         }
         for segment in &self.segments {
-            let found = segment.find_events(&wanted)?;
+            let found = segment.find(wanted)?;
             if !found.is_empty() {
                 segment.erase(&found)?;
             }

@@ -268,14 +268,17 @@ fn a_copy_goes_on_under_the_next_key_of_its_log() {
 #[tokio::test]
 async fn erased_disclosures_are_gone_from_segments_and_memory() {
     let mut log = TestLog::of_exchanges(20);
-    let erased_event = |log: &TestLog, index: u64| {
-        proto::decode_entry(&log.entries[index as usize].entry).unwrap().event.event_id
-    };
-    // One that is sealed by then, and one that is not.
-    for index in [1, 96] {
+    // One that is sealed by then, and one that is not; then erasures that name a leaf of another hash, and one to come,
+    // which take nothing.
+    let (own, other) = (log.len() + 3, log.hash(5));
+    let named = [(1, log.hash(1)), (96, log.hash(96)), (2, other), (own, other)];
+    for (leaf_index, hash) in named {
+        let event_id = proto::decode_entry(&log.entries[2].entry).unwrap().event.event_id;
         let event = v1::DisclosureErased {
-            event_id: erased_event(&log, index),
+            event_id,
             slots: vec![Slot::Principal.into()],
+            leaf_index,
+            leaf_hash: hash.0.to_vec().into(),
             ..Default::default()
         };
         log.push(Kind::DisclosureErased(event), b"", b"", &[]);

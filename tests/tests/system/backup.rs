@@ -1,6 +1,7 @@
 //! Backups: made while recorders record, cut off, changed by somebody, and what a copy that came back may become.
 
 mod behind;
+mod folder;
 mod house;
 
 use std::path::{Path, PathBuf};
@@ -224,6 +225,17 @@ fn backups_on_time_and_who_may_ask_for_one() -> Result<()> {
         .await?;
         house.system.stop("ledger").await?;
         restore(&house.system, "restored", &[]).await?.ended(0)?;
+
+        // The disk of the backups is away: nothing goes to the one below it, and the ledger records on, and tells it.
+        std::fs::remove_dir_all(house.system.path("backups"))?;
+        house.system.start_part("ledger").await?;
+        until("the missing folder is told", Duration::from_secs(30), || async {
+            let ready = reqwest::get(format!("{}/readyz", house.system.ledger())).await?;
+            let ready = ready.error_for_status()?.text().await?;
+            Ok(ready.contains("warning: backups on time: ").then_some(()))
+        })
+        .await?;
+        ensure!(!house.system.path("backups").exists(), "it was made anew");
         Ok(())
     })
 }

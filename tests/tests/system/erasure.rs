@@ -35,7 +35,6 @@ fn what_is_erased_is_gone_from_ledger_and_follower_and_all_else_still_verifies()
                 bobs.push(exchange(&recorder, "bob", &format!("of-bob-{number}-")).await?);
             }
         }
-        let recorder = start_anew(&system, recorder).await?;
         let is_there = |what: &'static str, wanted: bool| {
             let folder = system.path("query/segments");
             async move {
@@ -47,6 +46,25 @@ fn what_is_erased_is_gone_from_ledger_and_follower_and_all_else_still_verifies()
         };
         is_there("of-alice-7-", true).await?;
         is_there("of-bob-0-", true).await?;
+        let erased: Vec<u64> = places(&alices)?;
+        let last = erased.iter().max().copied().unwrap_or_default();
+        let recorded = log::read_until(&system, |entries| entries.len() as u64 > last).await?.0;
+        // Of some answers, and of who asked: how they begin in the ledger's tables and logs, where they are sealed.
+        let entry = |index: &u64| recorded.get(usize::try_from(*index)?).context("an entry");
+        let mut headers = Vec::new();
+        for index in [0, 1, 200, 201, 398, 399] {
+            let entry = entry(&erased[index])?;
+            let slot = if index.is_multiple_of(2) { Slot::Principal } else { Slot::Message };
+            headers.push(header(entry, slot));
+        }
+        let store = system.path("ledger/store");
+        for header in &headers {
+            // Files come and go while the ledger runs.
+            until("a sealed disclosure is on the disk", Duration::from_secs(30), || async {
+                Ok(holding(&store, header).ok().flatten().map(|_| ()))
+            })
+            .await?;
+        }
         let before = system.checkpoint().await?;
         let bytes_before = folder_bytes(&system.path("ledger/store"))?;
 
@@ -68,14 +86,9 @@ fn what_is_erased_is_gone_from_ledger_and_follower_and_all_else_still_verifies()
         ensure!(bytes_after + answers * 9 / 10 < bytes_before, "it did not shrink");
         is_there("of-alice-7-", false).await?;
         is_there("of-bob-0-", true).await?;
-        for part in ["ledger", "query/segments"] {
-            let found = holding(&system.path(part), b"of-alice-")?;
-            ensure!(found.is_none(), "{found:?} still holds what was erased");
-        }
         ensure!(holding(&system.path("query/segments"), b"of-bob-")?.is_some());
 
         // A follower that begins now is given what is left, and every leaf.
-        let erased: Vec<u64> = places(&alices)?;
         let count = erased.len() + places(&bobs)?.len();
         let (entries, newest) = log::read_until(&system, |entries| entries.len() > count).await?;
         for (index, entry) in (0..).zip(&entries) {
@@ -92,6 +105,12 @@ fn what_is_erased_is_gone_from_ledger_and_follower_and_all_else_still_verifies()
         recorder.stop(true).await;
         system.stop("query").await?;
         system.stop("ledger").await?;
+        for header in &headers {
+            let found = holding(&store, header)?;
+            ensure!(found.is_none(), "{found:?} still holds what was erased");
+        }
+        let found = holding(&system.path("query"), b"of-alice-")?;
+        ensure!(found.is_none(), "{found:?} still holds what was erased");
         let report = fsck(&system).await?;
         ensure!(report["erased"] == 600 && report["purge_pending"] == false, "{report}");
         Ok(())
@@ -104,7 +123,6 @@ fn a_hold_keeps_what_somebody_wants_erased() -> Result<()> {
         let mut system = house().await?;
         let recorder = start_recorder(&system, RECORDER).await?;
         exchange(&recorder, "alice", "of-alice-").await?;
-        let recorder = start_anew(&system, recorder).await?;
         let token = token(&system, "approver")?;
         let file = system.path("approver.token");
         std::fs::write(&file, token)?;
@@ -186,15 +204,22 @@ async fn exchange(recorder: &Recorder, subject: &str, text: &str) -> Result<[Rec
     Ok([recorder.record(request).await?, recorder.record(response).await?])
 }
 
-/// The recorder starts anew, so that its exchanges of before are over.
-async fn start_anew(system: &System, recorder: Recorder) -> Result<Recorder> {
-    recorder.stop(true).await;
-    start_recorder(system, RECORDER).await
-}
-
 /// Whether a text stands in a segment of a follower.
 fn sealed(folder: &Path, text: &str) -> Result<bool> {
     Ok(folder.is_dir() && holding(folder, text.as_bytes())?.is_some())
+}
+
+/// How the sealed form of a disclosure of an exchange begins: key id and nonce (docs/format.md §4).
+fn header(entry: &log::Entry, slot: Slot) -> Vec<u8> {
+    let event = &entry.leaf.event;
+    let recorder = event.recorder.clone().unwrap_or_default();
+    let mut hasher = blake3::Hasher::new_derive_key("exhibit 2026 disclosure key id v1");
+    hasher.update(&recorder.epoch).update(recorder.recorder_id.as_bytes());
+    hasher.update(b"/exchange/").update(&event.exchange_id);
+    let mut id = [0; 16];
+    hasher.finalize_xof().fill(&mut id);
+    let slot = i32::from(slot).to_be_bytes();
+    [&id[..], &recorder.sequence.to_be_bytes(), &slot].concat()
 }
 
 fn places(receipts: &[[Receipt; 2]]) -> Result<Vec<u64>> {

@@ -26,6 +26,8 @@ fn fsck_tells_good_from_changed_from_unusable() -> Result<()> {
         for (wrong, code) in [
             (["--json", "fsck", "nowhere", "--log", log], "no_ledger"),
             (["--json", "fsck", "ledger", "--log", "log"], "vkey"),
+            // Of another log: said at once, and not as a hundred findings.
+            (["--json", "fsck", "ledger", "--log", own], "not_checked"),
         ] {
             let ended = system.exhibit("", &wrong)?.run().await?.ended(2)?;
             ensure!(ended.error_code()? == code, "{}", ended.stdout);
@@ -46,6 +48,18 @@ fn fsck_tells_good_from_changed_from_unusable() -> Result<()> {
         let plain = system.exhibit("", &args[1..])?.run().await?.ended(0)?;
         ensure!(plain.stdout.contains("NOT CHECKED") && plain.stdout.contains("MB/s"), "{plain:?}");
 
+        // Its configuration knows the folder, the keys, and where the checkpoint file is.
+        let config = std::fs::read_to_string(system.path("exhibit.toml"))?;
+        let elsewhere = "[ledger]\ncheckpoint_file = \"kept.checkpoint\"\n";
+        std::fs::write(system.path("elsewhere.toml"), config.replacen("[ledger]\n", elsewhere, 1))?;
+        std::fs::rename(system.path("ledger/checkpoint"), system.path("kept.checkpoint"))?;
+        let missing = system.exhibit("", &args)?.run().await?.ended(1)?;
+        ensure!(missing.stdout.contains("--checkpoint-file"), "{}", missing.stdout);
+        let by_config = ["--json", "fsck", "--config", "elsewhere.toml"];
+        let by_config = system.exhibit("", &by_config)?.run().await?.ended(0)?.json()?;
+        ensure!(by_config["seals_without_key"] == serde_json::json!({}), "{by_config}");
+        std::fs::rename(system.path("kept.checkpoint"), system.path("ledger/checkpoint"))?;
+
         // 1: one byte of a table is another, then the store is gone but for a name.
         let table = largest(&system, "sst")?;
         let mut bytes = std::fs::read(&table)?;
@@ -58,7 +72,8 @@ fn fsck_tells_good_from_changed_from_unusable() -> Result<()> {
         ensure!(findings.iter().all(|f| f["place"].as_str().is_some_and(|p| !p.is_empty())));
         ensure!(changed["found"] != Value::Null, "{changed}");
         let plain = system.exhibit("", &args[1..])?.run().await?.ended(1)?;
-        ensure!(plain.stdout.contains("FAIL"), "{plain:?}");
+        ensure!(plain.stdout.contains("FAIL") && plain.stdout.contains("NOT GOOD"), "{plain:?}");
+        ensure!(plain.stdout.contains("docs/ledger.md"), "no next step: {plain:?}");
         Ok(())
     })
 }

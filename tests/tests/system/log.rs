@@ -19,6 +19,9 @@ use tonic::transport::Channel;
 
 /// Largest gRPC message that the ledger sends.
 const MAX_GRPC_BYTES: usize = 40 << 20;
+/// How long a log may say nothing, and how long what is waited for may take in all.
+const SILENCE: Duration = Duration::from_secs(20);
+const PATIENCE: Duration = Duration::from_secs(120);
 
 /// An entry of the log with what is disclosed of it.
 pub(crate) struct Entry {
@@ -62,8 +65,13 @@ pub(crate) async fn read_log(
     let log = VerifyingKey::parse(vkey)?;
     let mut stream = subscribe(system, token, 0).await?;
     let (mut entries, mut tree) = (Vec::new(), CompactRange::new(0));
+    // Seals come for ever, so silence alone does not tell that what is waited for never comes.
+    let deadline = tokio::time::Instant::now() + PATIENCE;
     loop {
-        let item = tokio::time::timeout(Duration::from_secs(20), stream.message()).await;
+        let next = tokio::time::timeout(SILENCE, stream.message());
+        let item = tokio::time::timeout_at(deadline, next).await.with_context(|| {
+            format!("{} entries within {PATIENCE:?}, and not what was waited for", entries.len())
+        })?;
         let Some(item) = item.context("the log has nothing more to say")?? else {
             bail!("the ledger ended the stream after {} entries", entries.len());
         };

@@ -26,6 +26,7 @@ mod power_cut;
 mod readers;
 mod recorders;
 mod rollback;
+mod secrets;
 mod sql;
 mod stopping;
 mod tls;

@@ -152,12 +152,25 @@ fn a_quorum_that_is_away_is_gone_without_only_when_a_person_says_so() -> Result<
             Ok(ready.status().is_success().then_some(()))
         })
         .await?;
+        let url = format!("{}/readyz", system.ledger());
+        let warns = || async {
+            let ready = reqwest::get(&url).await?;
+            anyhow::Ok(ready.text().await?.contains("warning: quorum of witnesses: "))
+        };
+        until("the missing quorum is told", Duration::from_secs(30), || async {
+            Ok(warns().await?.then_some(()))
+        })
+        .await?;
         let recorder = start_recorder(&system, "load-1").await?;
         recorder.record(draft(1)).await?;
         recorder.stop(true).await;
         // Once it is there it is asked.
         witness.spawn(&[]).await?;
         cosigned(&system, 1).await?;
+        until("it is told no more", Duration::from_secs(30), || async {
+            Ok((!warns().await?).then_some(()))
+        })
+        .await?;
         Ok(())
     })
 }

@@ -8,7 +8,7 @@ use ed25519_dalek::Signer as _;
 use sha2::{Digest as _, Sha256};
 use zeroize::Zeroizing;
 
-use super::KeyError;
+use super::{KeyError, secret};
 
 const SECRET_PREFIX: &str = "PRIVATE+KEY+";
 /// A type byte and 32 bytes; a multiple of three, so its base64 has no padding.
@@ -52,6 +52,9 @@ impl PublicKey {
     }
 
     pub(crate) fn parse(kind: u8, vkey: &str) -> Result<Self, KeyError> {
+        if secret::holds_key(vkey) {
+            return Err(KeyError::Secret);
+        }
         let (name, id, typed) = split(vkey)?;
         let bytes = decode_typed(kind, typed)?;
         let key = Self::new(kind, name, &bytes)?;

@@ -2,6 +2,7 @@
 //! [C2SP signed-note](https://c2sp.org/signed-note).
 
 mod ed25519;
+mod secret;
 
 use std::fmt;
 
@@ -9,6 +10,7 @@ use zeroize::Zeroizing;
 
 use crate::note::NoteSignature;
 pub(crate) use ed25519::{PublicKey, SecretKey, is_key_name};
+pub use secret::without_keys;
 
 /// The signature type byte of Ed25519 note signatures.
 const ED25519: u8 = 0x01;
@@ -167,6 +169,12 @@ pub enum KeyError {
         "a verifier key is `<name>+<8 hex digits>+<base64>`, a signing key has `PRIVATE+KEY+` before it"
     )]
     Form,
+    /// A signing key where its public half belongs.
+    #[error(
+        "this is a signing key, which nobody else may have; here belongs its vkey, the line that was printed when the key \
+         was made"
+    )]
+    Secret,
     /// The key id is not eight lowercase hex digits.
     #[error("the key id is not eight lowercase hex digits")]
     KeyIdForm,

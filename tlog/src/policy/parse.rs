@@ -5,7 +5,7 @@ use std::collections::HashSet;
 use super::{Group, Policy, Quorum, Witness};
 use crate::cosignature::WitnessKey;
 use crate::decimal;
-use crate::key::{KeyError, VerifyingKey};
+use crate::key::{KeyError, VerifyingKey, without_keys};
 
 /// The longest policy accepted, in bytes.
 pub const MAX_POLICY_BYTES: usize = 1 << 20;
@@ -13,6 +13,8 @@ pub const MAX_POLICY_BYTES: usize = 1 << 20;
 const MAX_ITEMS: usize = 1024;
 /// The predefined quorum that no witness or group may be named after.
 const NONE: &str = "none";
+/// A first word that is longer is not repeated: it may be a secret, in a file that was taken for a policy.
+const MAX_WORD_BYTES: usize = 32;
 
 pub(super) fn parse(
     text: &str,
@@ -35,11 +37,15 @@ pub(super) fn parse(
             "quorum" => parser.quorum(&fields),
             _ => match directive(number, word, rest) {
                 Ok(true) => Ok(()),
+                Ok(false) if word.len() > MAX_WORD_BYTES => Err(Wrong::NoDirective),
                 Ok(false) => Err(Wrong::Directive(word.to_owned())),
                 Err(message) => Err(Wrong::Other(message)),
             },
         };
-        known.map_err(|wrong| PolicyError::Line { line: number, message: wrong.to_string() })?;
+        known.map_err(|wrong| {
+            let message = without_keys(&wrong.to_string()).into_owned();
+            PolicyError::Line { line: number, message }
+        })?;
     }
     parser.finish()
 }
@@ -191,6 +197,8 @@ enum Wrong {
     SecondQuorum,
     #[error("more than {MAX_ITEMS} lines of this kind")]
     TooMany,
+    #[error("its first word is no directive: this may be another file than the one that was meant")]
+    NoDirective,
     #[error("unknown directive {0:?}")]
     Directive(String),
     #[error("{0}")]

@@ -266,10 +266,16 @@ fn only_the_logs_own_checkpoint_opens() {
         Err(CheckpointError::OtherOrigin { .. })
     ));
     let other = SigningKey::from_seed("log.example/a", [7; 32]).unwrap();
-    assert!(matches!(
-        open_checkpoint(&ours.sign(&other), &vkey),
-        Err(CheckpointError::NotSigned { .. })
-    ));
+    // Signed by a key of the same name, as after a change of keys: which one is told.
+    let id = other.verifying_key().to_string().split('+').nth(1).unwrap().to_owned();
+    let not_signed = open_checkpoint(&ours.sign(&other), &vkey).unwrap_err();
+    assert!(
+        matches!(&not_signed, CheckpointError::NotSigned { by, .. } if *by == [format!("log.example/a+{id}")])
+    );
+    assert!(not_signed.to_string().contains("if the log has changed its key"), "{not_signed}");
+    let stranger = SigningKey::from_seed("other.example", [7; 32]).unwrap();
+    let by_nobody = open_checkpoint(&ours.sign(&stranger), &vkey).unwrap_err().to_string();
+    assert!(!by_nobody.contains("changed"), "{by_nobody}");
     let resized = ours.sign(&key).replacen("\n1\n", "\n2\n", 1);
     assert!(matches!(
         open_checkpoint(&resized, &vkey),

@@ -1,10 +1,8 @@
 //! Does every commitment have its row, and does every disclosed one match?
 
-use std::collections::BTreeMap;
-
 use proto::Role;
 use proto::disclosure::check_opening;
-use proto::kind::Kind;
+use proto::erasure::Erasures;
 use proto::v1::Slot;
 
 use super::case::{Case, Decoded, need};
@@ -49,8 +47,7 @@ struct Counts {
 
 struct Rules {
     role: Role,
-    /// Slots erased, by event id.
-    erased: BTreeMap<Vec<u8>, Vec<i32>>,
+    erased: Erasures,
 }
 
 impl Rules {
@@ -113,17 +110,12 @@ impl Rules {
     }
 
     fn is_erased(&self, decoded: &Decoded, slot: Slot) -> bool {
-        let slots = self.erased.get(&decoded.leaf.event.event_id[..]);
-        slots.is_some_and(|slots| slots.contains(&slot.into()))
+        self.erased.took(decoded.index, &decoded.hash, slot.into())
     }
 }
 
-fn erasures<'d>(leaves: impl Iterator<Item = &'d Decoded>) -> BTreeMap<Vec<u8>, Vec<i32>> {
-    let mut erased: BTreeMap<Vec<u8>, Vec<i32>> = BTreeMap::new();
-    for decoded in leaves {
-        if let Some(Kind::DisclosureErased(erasure)) = &decoded.leaf.event.kind {
-            erased.entry(erasure.event_id.to_vec()).or_default().extend(&erasure.slots);
-        }
-    }
-    erased
+fn erasures<'d>(leaves: impl Iterator<Item = &'d Decoded>) -> Erasures {
+    let mut erasures = Erasures::default();
+    leaves.for_each(|decoded| erasures.add(decoded.index, decoded.leaf.event.kind.as_ref()));
+    erasures
 }

@@ -61,7 +61,7 @@ fn check_words(parameters: &Parameters) -> Result<(), String> {
         ));
     }
     if let Err(error) = VerifyingKey::parse(signer) {
-        return Err(format!("the signer {signer:?} is no vkey: {error}"));
+        return Err(format!("the signer {:?} is no vkey: {error}", tlog::without_keys(signer)));
     }
     match [from, to].into_iter().find(|time| !is_countable(**time)) {
         Some(time) => Err(format!("{time} is outside the years 1970 to 2262, of which leaves are")),

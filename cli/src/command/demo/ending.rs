@@ -107,6 +107,15 @@ fn commands(setting: &Setting, told: &Told, keep_running: bool) -> Vec<(String, 
                 "Fetch and check the proof of one event:".to_owned(),
                 format!("{exhibit} proof {} --log {} {}", told.leaf, setting.log, token("carol")),
             ),
+            (
+                "Have what bob said and got erased: asked for by compliance, approved by abel:".to_owned(),
+                format!(
+                    "{exhibit} erase --subject bob --reason 'a request' --ledger {} --token-file {} --approved-by {}",
+                    setting.addresses.ledger,
+                    path(&setting.token_file("compliance")),
+                    path(&setting.token_file("abel"))
+                ),
+            ),
             ("Watch events as they come:".to_owned(), format!("{exhibit} tail {}", token("siem"))),
             (
                 "Call the shop yourself: any MCP client that sends this header to this URL:"

@@ -1,5 +1,6 @@
 //! A folder of backups, cut off and changed in every way.
 
+use super::rot::TURNS;
 use super::*;
 use tlog::{Checkpoint, Hash, TreeSize};
 
@@ -101,4 +102,73 @@ fn one_at_a_time() {
     drop(first);
     let _reading = (Depot::read(&dir).unwrap(), Depot::read(&dir).unwrap());
     assert!(matches!(Depot::open(&dir), Err(BackupError::Busy(_))));
+}
+
+/// Makes a backup as a ledger does: what is there is looked at first.
+fn make_again(depot: &Depot, store: &Path) -> (Manifest, u64, Vec<u64>) {
+    let never = AtomicBool::new(false);
+    let damaged = depot.look_again(depot.next_number().unwrap(), &never).unwrap();
+    let (manifest, _) = make(depot, store, false).unwrap();
+    let (mended, lost) = depot.mended(&damaged).unwrap();
+    (manifest, mended, lost)
+}
+
+#[test]
+fn a_byte_that_rots_is_found_within_a_few_backups_and_written_anew() {
+    let scratch = tempfile::tempdir().unwrap();
+    let store = scratch.path().join("store");
+    fs::create_dir(&store).unwrap();
+    let depot = Depot::open(&scratch.path().join("backups")).unwrap();
+    fs::write(store.join("1.sst"), [1; 1000]).unwrap();
+    fs::write(store.join("2.sst"), [2; 1000]).unwrap();
+    let (first, ..) = make_again(&depot, &store);
+    for file in &first.files {
+        let mut bytes = fs::read(depot.path(file)).unwrap();
+        bytes[500] ^= 1;
+        fs::write(depot.path(file), bytes).unwrap();
+    }
+    // What the store does not have any more nobody can write anew.
+    fs::remove_file(store.join("2.sst")).unwrap();
+    let (mut mended, mut lost) = (0, Vec::new());
+    let mut newest = first.clone();
+    for _ in 0..TURNS {
+        let (made, again, gone) = make_again(&depot, &store);
+        (mended, newest) = (mended + again, made);
+        lost.extend(gone);
+    }
+    assert_eq!((mended, lost), (1, vec![1]));
+    depot.give(&newest.files[0], &scratch.path().join("back")).unwrap();
+    assert_eq!(fs::read(scratch.path().join("back")).unwrap(), [1; 1000]);
+    let aside = |file: &StoredFile| depot.path(file).with_extension("damaged").exists();
+    assert!(first.files.iter().all(aside), "what was damaged is not there to be looked at");
+    let error = depot.give(&first.files[1], &scratch.path().join("gone")).unwrap_err();
+    assert!(error.to_string().contains("missing"), "{error}");
+}
+
+#[test]
+fn a_damaged_file_is_not_taken_for_one_of_the_same_digest() {
+    let scratch = tempfile::tempdir().unwrap();
+    let store = scratch.path().join("store");
+    fs::create_dir(&store).unwrap();
+    let depot = Depot::open(&scratch.path().join("backups")).unwrap();
+    fs::write(store.join("CURRENT"), "one").unwrap();
+    let (first, _) = make(&depot, &store, false).unwrap();
+    fs::write(depot.path(&first.files[0]), "two").unwrap();
+    assert_eq!(make(&depot, &store, false).unwrap().1, 3);
+    assert_eq!(fs::read_to_string(depot.path(&first.files[0])).unwrap(), "one");
+}
+
+#[test]
+fn nothing_is_put_where_the_disk_of_the_backups_is_away() {
+    let scratch = tempfile::tempdir().unwrap();
+    let away = scratch.path().join("mnt/elsewhere/backups");
+    assert!(matches!(Depot::open(&away), Err(BackupError::NoFolderAbove(_))));
+    assert!(!scratch.path().join("mnt").exists());
+    // The mount point is there, and nothing is mounted on it.
+    let folder = scratch.path().join("backups");
+    drop(Depot::open(&folder).unwrap());
+    assert!(is_one(&folder));
+    fs::remove_dir_all(&folder).unwrap();
+    fs::create_dir(&folder).unwrap();
+    assert!(!is_one(&folder));
 }

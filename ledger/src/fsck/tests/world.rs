@@ -7,7 +7,6 @@ use std::pin::Pin;
 
 use bytes::Bytes;
 use futures_util::{Stream, StreamExt};
-use proto::ChainHead;
 use proto::append::challenge_text;
 use proto::canonical::encode_event;
 use proto::chain;
@@ -18,11 +17,12 @@ use proto::seal::Seal;
 use proto::v1::append_request::Frame as Request;
 use proto::v1::append_response::Frame as Response;
 use proto::v1::{
-    Answer, AppendRequest, AppendResponse, Disclosure, DisclosureErased, Event, Events, MediaType,
-    NewEvent, Open, Opening, PolicyActivated, RecorderSeal, RecorderStopped, Slot,
+    Answer, AppendRequest, AppendResponse, Disclosure, DisclosureErased, Event, Events, HoldPlaced,
+    MediaType, NewEvent, Open, Opening, PolicyActivated, RecorderSeal, RecorderStopped, Slot,
 };
+use proto::{ChainHead, decode_entry};
 use tempfile::TempDir;
-use tlog::{Hash, SigningKey, TreeSize, VerifyingKey};
+use tlog::{Hash, LeafIndex, SigningKey, TreeSize, VerifyingKey, leaf_hash};
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::Status;
@@ -30,10 +30,12 @@ use tonic::Status;
 use crate::door::strangers::Stranger;
 use crate::door::{Doors, append};
 use crate::fsck::{FsckReport, fsck};
+use crate::sequencer::{HoldChange, Rider};
+use crate::vault;
 use crate::{Ledger, LedgerConfig, Options};
 
 const ORIGIN: &str = "log.example";
-/// An exchange of alpha of which the log says that its two disclosures were erased. Their key is there still.
+/// An exchange of alpha whose two disclosures may be erased, with their key.
 pub(super) const ERASED: u8 = 99;
 
 pub(super) struct World {
@@ -50,7 +52,7 @@ impl World {
         Self::build_with(events, false)
     }
 
-    /// The same; it may say that [`ERASED`] was erased.
+    /// The same; [`ERASED`] may be erased and not purged yet, with a legal hold beside it.
     pub(super) fn build_with(events: usize, erasing: bool) -> Self {
         let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
         let (dir, disclosures) = runtime.block_on(record(events, erasing));
@@ -112,9 +114,8 @@ async fn record(events: usize, erasing: bool) -> (TempDir, u64) {
     }
     let slots = vec![Slot::Message.into(), Slot::Reason.into()];
     let event_id = alpha.record(stopped(), ERASED, &[Slot::Message, Slot::Reason]).await;
-    let erased = DisclosureErased { event_id, slots, ..Default::default() };
     if erasing {
-        ledger.doors.own.record(Kind::DisclosureErased(erased), Vec::new()).await.unwrap();
+        erase_and_hold(&ledger.doors, event_id, slots).await;
     }
     mallory.record(stopped(), 0, &[Slot::Message]).await;
     mallory.record(stopped(), 0, &[]).await;
@@ -135,6 +136,29 @@ async fn record(events: usize, erasing: bool) -> (TempDir, u64) {
     drop((alpha, beta, mallory, early));
     ledger.stop().await;
     (dir, disclosures)
+}
+
+/// The commit of an erasure, without the purge behind it; then a hold.
+async fn erase_and_hold(doors: &Doors, event_id: Bytes, slots: Vec<i32>) {
+    let entries = doors.store.entries(LeafIndex(0), 10_000, usize::MAX).unwrap();
+    let leaves = (0..).zip(&entries).map(|(index, entry)| (index, entry, decode_entry(entry)));
+    let mut leaves = leaves.map(|(index, entry, leaf)| (index, entry, leaf.unwrap().event));
+    let (leaf_index, entry, event) =
+        leaves.find(|(_, _, event)| event.event_id == event_id).unwrap();
+    let rider = Rider {
+        erased: slots.iter().map(|slot| (LeafIndex(leaf_index), *slot)).collect(),
+        destroyed: vec![vault::key_id(&event)],
+        ..Rider::default()
+    };
+    let leaf_hash = leaf_hash(entry).0.to_vec().into();
+    let erased = DisclosureErased { event_id, slots, leaf_index, leaf_hash, ..Default::default() };
+    let events = vec![(Kind::DisclosureErased(erased), Vec::new())];
+    doors.own.record_with(events, rider).await.unwrap();
+    let hold = Id([5; 16]);
+    let placed = HoldPlaced { hold_id: hold.to_bytes(), ..HoldPlaced::default() };
+    let subject = vec![(Slot::Subject, Bytes::from_static(br#"{"from_ns":0}"#))];
+    let rider = Rider { hold: Some((hold, HoldChange::Placed)), ..Rider::default() };
+    doors.own.record_with(vec![(Kind::HoldPlaced(placed), subject)], rider).await.unwrap();
 }
 
 fn stopped() -> Kind {

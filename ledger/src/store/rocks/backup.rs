@@ -34,6 +34,6 @@ impl RocksStore {
         let families = FAMILIES.map(|name| ColumnFamilyDescriptor::new(name, family_options(name)));
         let db = DB::open_cf_descriptors_read_only(&options, path, families, false)
             .map_err(|error| open_error(path, &error))?;
-        Ok(Self { db, path: path.to_owned() })
+        Ok(Self::of(db, path))
     }
 }

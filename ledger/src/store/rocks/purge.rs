@@ -17,7 +17,7 @@ use tlog::LeafIndex;
 use super::{RocksStore, engine_error};
 use crate::folder;
 use crate::store::keyspace::{
-    self, DISCLOSURES, FAMILIES, KEYS, META, PURGE_KEY, disclosure_place, entry_key,
+    self, DISCLOSURES, FAMILIES, KEYS, META, PURGE_KEY, disclosure_place,
 };
 use crate::store::{Leaves, StoreError};
 
@@ -43,13 +43,17 @@ impl RocksStore {
             let flushed = self.db.flush_cf(self.family(name));
             flushed.map_err(|error| engine_error(&self.path, &error))?;
         }
-        self.compact(KEYS, None, BottommostLevelCompaction::Force);
-        for range in &ranges {
-            self.compact(DISCLOSURES, Some(range), BottommostLevelCompaction::ForceOptimized);
+        // Every older table of what is compacted must be gone then.
+        let newest_before = newest(&self.path, "sst")?;
+        self.compact(KEYS, (None, None), BottommostLevelCompaction::Force);
+        for (first, last) in self.tables_over(&ranges)? {
+            let whole = BottommostLevelCompaction::ForceOptimized;
+            self.compact(DISCLOSURES, (Some(first), Some(last)), whole);
         }
         let newest_table = newest(&self.path, "sst")?;
         let deadline = Instant::now() + REMOVAL;
-        while let Some(left) = self.left_behind(newest_log, newest_table, &ranges)? {
+        let newest = Newest { log: newest_log, table: newest_table, before: newest_before };
+        while let Some(left) = self.left_behind(newest, &ranges)? {
             if Instant::now() > deadline {
                 return Err(StoreError::Engine {
                     path: self.path.display().to_string(),
@@ -70,49 +74,80 @@ impl RocksStore {
         self.commit(done)
     }
 
-    fn compact(&self, family: &str, leaves: Option<&Leaves>, level: BottommostLevelCompaction) {
+    fn compact(
+        &self,
+        family: &str,
+        keys: (Option<Key>, Option<Key>),
+        level: BottommostLevelCompaction,
+    ) {
         let mut options = CompactOptions::default();
         options.set_exclusive_manual_compaction(true);
         options.set_bottommost_level_compaction(level);
-        let key = |index: u64| entry_key(LeafIndex(index));
-        let from = leaves.map(|leaves| key(leaves.start));
-        let to = leaves.map(|leaves| key(leaves.end));
         // It does not say whether it failed; the look at what is left does.
-        self.db.compact_range_cf_opt(self.family(family), from, to, &options);
+        self.db.compact_range_cf_opt(self.family(family), keys.0, keys.1, &options);
+    }
+
+    /// First and last keys of the tables with disclosures over these leaves, joined where tables overlap. Whole tables: the
+    /// engine leaves alone a table that has no key within what it is asked to compact.
+    fn tables_over(&self, ranges: &[Leaves]) -> Result<Vec<(Key, Key)>, StoreError> {
+        let live = self.db.live_files().map_err(|error| engine_error(&self.path, &error))?;
+        let over = live
+            .into_iter()
+            .filter(|file| file.column_family_name == DISCLOSURES && overlaps(file, ranges));
+        let mut tables: Vec<(Key, Key)> =
+            over.filter_map(|file| Some((file.start_key?, file.end_key?))).collect();
+        tables.sort_unstable();
+        let mut joined: Vec<(Key, Key)> = Vec::new();
+        for (first, last) in tables {
+            match joined.last_mut() {
+                Some(before) if first <= before.1 => {
+                    before.1 = last.max(std::mem::take(&mut before.1));
+                }
+                _ => joined.push((first, last)),
+            }
+        }
+        Ok(joined)
     }
 
     /// The first file, if any, in which an erased byte may stand.
-    fn left_behind(
-        &self,
-        newest_log: u64,
-        newest_table: u64,
-        ranges: &[Leaves],
-    ) -> Result<Option<String>, StoreError> {
+    fn left_behind(&self, newest: Newest, ranges: &[Leaves]) -> Result<Option<String>, StoreError> {
         let tables = files(&self.path, "sst")?;
         let live = self.db.live_files().map_err(|error| engine_error(&self.path, &error))?;
         let is_live = |number: u64| live.iter().any(|file| number_of(&file.name) == Some(number));
         let logs = files(&self.path, "log")?;
-        if let Some(old) = logs.into_iter().find(|number| *number <= newest_log) {
+        if let Some(old) = logs.into_iter().find(|number| *number <= newest.log) {
             return Ok(Some(format!("write-ahead log {old:06}.log is still there")));
         }
-        if let Some(old) = tables.into_iter().find(|old| *old <= newest_table && !is_live(*old)) {
+        if let Some(old) = tables.into_iter().find(|old| *old <= newest.table && !is_live(*old)) {
             return Ok(Some(format!("table {old:06}.sst is still there")));
         }
         // A moment of the store that is being copied into a backup: other names of the same files.
         if crate::backup::holds_moment(folder::above(&self.path)) {
             return Ok(Some("a backup is being made".into()));
         }
-        let holds_tombstone = |file: &&rocksdb::LiveFile| {
+        let is_uncompacted = |file: &&rocksdb::LiveFile| {
             let is_concerned = match file.column_family_name.as_str() {
                 KEYS => true,
                 DISCLOSURES => overlaps(file, ranges),
                 _ => false,
             };
-            is_concerned && file.num_deletions > 0
+            let is_old = number_of(&file.name).is_none_or(|number| number <= newest.before);
+            is_concerned
+                && (is_old || (file.column_family_name == DISCLOSURES && file.num_deletions > 0))
         };
-        let uncompacted = live.iter().find(holds_tombstone);
+        let uncompacted = live.iter().find(is_uncompacted);
         Ok(uncompacted.map(|file| format!("table {} was not compacted", file.name)))
     }
+}
+
+type Key = Vec<u8>;
+
+/// Numbers of files: the newest log before the flush, the newest table behind the compactions and before them.
+#[derive(Clone, Copy)]
+struct Newest {
+    log: u64,
+    table: u64,
+    before: u64,
 }
 
 fn overlaps(file: &rocksdb::LiveFile, ranges: &[Leaves]) -> bool {
@@ -147,4 +182,71 @@ fn files(folder: &Path, extension: &str) -> Result<Vec<u64>, StoreError> {
 /// The number in `000123.sst` or `/000123.sst`.
 fn number_of(name: &str) -> Option<u64> {
     name.trim_start_matches('/').split('.').next()?.parse().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::{Batch, Changes, SealedDisclosure, Store, TreeHead};
+    use tlog::{Hash, TreeSize};
+
+    fn batch(size: u64, keys: Vec<([u8; 16], [u8; 32])>, changes: Changes) -> Batch {
+        let disclosures = keys.iter().map(|(id, key)| SealedDisclosure {
+            leaf_index: LeafIndex(u64::from(id[0])),
+            slot: 2,
+            sealed: key.iter().rev().cycle().take(100).map(|byte| byte ^ 0x55).collect(),
+        });
+        Batch {
+            entries: vec![bytes::Bytes::from_static(b"entry")],
+            disclosures: disclosures.collect(),
+            keys,
+            tiles: Vec::new(),
+            chains: Vec::new(),
+            head: TreeHead { size: TreeSize(size + 1), root: Hash([0; 32]), recorded_at_ns: 1 },
+            changes,
+        }
+    }
+
+    fn is_on_disk(folder: &Path, bytes: &[u8]) -> bool {
+        let files = fs::read_dir(folder).unwrap().map(|file| file.unwrap().path());
+        let mut contents = files.filter_map(|path| fs::read(path).ok());
+        contents.any(|content| content.windows(bytes.len()).any(|window| window == bytes))
+    }
+
+    /// What stands in tables goes, and what stands beside it stays. Break it: leave out a compaction, or the writing over of
+    /// keys in `keyspace`.
+    #[test]
+    fn what_is_in_tables_is_taken_off_them() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("store");
+        let store = RocksStore::open(&path).unwrap();
+        let secrets: Vec<[u8; 32]> = (0..4).map(|n| *blake3::hash(&[n]).as_bytes()).collect();
+        let ids = |n: u8| ([n; 16], secrets[usize::from(n)]);
+        let sealed = |n: usize| secrets[n].iter().rev().map(|byte| byte ^ 0x55).collect::<Vec<_>>();
+        store.append(TreeSize(0), &batch(0, vec![ids(0), ids(1)], Changes::default())).unwrap();
+        store.flush();
+        store.append(TreeSize(1), &batch(1, vec![ids(2), ids(3)], Changes::default())).unwrap();
+        store.flush();
+        assert!(secrets.iter().all(|secret| is_on_disk(&path, secret)));
+        let changes = Changes {
+            erased: vec![(LeafIndex(1), 2), (LeafIndex(2), 2)],
+            destroyed: vec![[1; 16], [2; 16]],
+            ..Changes::default()
+        };
+        store.append(TreeSize(2), &batch(2, Vec::new(), changes)).unwrap();
+        assert!(store.must_purge().unwrap());
+        store.purge().unwrap();
+        assert!(!store.must_purge().unwrap());
+        // A crash before it was struck out: there is nothing left to do, and that is seen.
+        let mut again = WriteBatch::default();
+        let noted = keyspace::purge_value(vec![1..2, 2..3]);
+        again.put_cf(store.family(META), PURGE_KEY, noted);
+        store.commit(again).unwrap();
+        store.purge().unwrap();
+        for (n, secret) in secrets.iter().enumerate() {
+            let stays = n == 0 || n == 3;
+            assert_eq!(is_on_disk(&path, secret), stays, "key {n}");
+            assert_eq!(is_on_disk(&path, &sealed(n)), stays, "disclosure {n}");
+        }
+    }
 }

@@ -44,7 +44,7 @@ impl RocksStore {
         });
         let db = DB::open_cf_descriptors(&options, path, families)
             .map_err(|error| open_error(path, &error))?;
-        Ok((Self { db, path: path.to_owned() }, StrangeFamilies { unknown, missing }))
+        Ok((Self::of(db, path), StrangeFamilies { unknown, missing }))
     }
 
     /// One record. `Err` holds the engine's words.

@@ -18,6 +18,7 @@ mod call;
 mod party;
 
 use proto::kind::{Kind, call_of, kind_name};
+use proto::v1::disclosure_erased::Ground;
 use proto::v1::{self, MaskCount, Opening, Verdict};
 use serde_json::{Map, Value, json};
 use tlog::Checkpoint;
@@ -54,11 +55,15 @@ pub(crate) fn rfc3339(nanoseconds: u64) -> String {
 fn base(kind: &Kind) -> Map<String, Value> {
     let mut event = class((0, "Uncategorized"), (0, "Base Event"), (99, kind_name(kind)));
     event.insert("message".to_owned(), kind_name(kind).into());
-    let is_grave = matches!(
-        kind,
-        Kind::RecorderConflict(_) | Kind::ClockStepped(_) | Kind::DisclosureErased(_)
+    severity(
+        &mut event,
+        match kind {
+            Kind::RecorderConflict(_) | Kind::ClockStepped(_) => (4, "High"),
+            // One for each leaf: of those whose days are over there are thousands, and they are as they should be.
+            Kind::DisclosureErased(erased) if erased.ground() != Ground::Retention => (3, "Medium"),
+            _ => (1, "Informational"),
+        },
     );
-    severity(&mut event, if is_grave { (4, "High") } else { (1, "Informational") });
     event
 }
 

@@ -86,6 +86,14 @@ impl House {
         ensure!(refused.stderr.len() > 60, "it says little: {}", refused.stderr);
         refused.error_code()
     }
+
+    /// `exhibit backup` must not make one; the code that it gives.
+    pub(super) async fn refuses_backup(&self) -> Result<String> {
+        let args = ["--json", "backup", "--config", "exhibit.toml"];
+        let refused = self.system.exhibit(&self.token()?, &args)?.run().await?;
+        ensure!(refused.code != 0, "a backup was made: {}", refused.stdout);
+        refused.error_code()
+    }
 }
 
 /// `exhibit restore` of the backups into a folder.

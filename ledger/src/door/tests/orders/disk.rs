@@ -8,7 +8,8 @@ use std::path::Path;
 
 use bytes::Bytes;
 use proto::decode_entry;
-use tlog::LeafIndex;
+use proto::v1::DisclosureErased;
+use tlog::{LeafIndex, leaf_hash};
 
 use crate::store::Store;
 use crate::vault;
@@ -22,7 +23,7 @@ pub(super) struct Secrets {
     contents: Vec<Bytes>,
     sealed: Vec<Vec<u8>>,
     pub(super) places: Vec<(u64, i32)>,
-    pub(super) events: Vec<(Bytes, Vec<i32>)>,
+    pub(super) events: Vec<DisclosureErased>,
 }
 
 impl Secrets {
@@ -38,7 +39,7 @@ impl Secrets {
             let id = vault::key_id(&event);
             if !secrets.key_ids.contains(&id) {
                 secrets.key_ids.push(id);
-                secrets.keys.extend(store.disclosure_key(&id).unwrap());
+                secrets.keys.extend(store.disclosure_key(&id).unwrap().usable());
             }
             let mut slots = Vec::new();
             let mut see = |_, slot, sealed: &[u8]| {
@@ -47,7 +48,13 @@ impl Secrets {
             };
             store.disclosed(index..index + 1, &mut see).unwrap();
             secrets.places.extend(slots.iter().map(|slot| (index, *slot)));
-            secrets.events.push((event.event_id, slots));
+            secrets.events.push(DisclosureErased {
+                event_id: event.event_id,
+                slots,
+                leaf_index: index,
+                leaf_hash: leaf_hash(&entry).0.to_vec().into(),
+                ..DisclosureErased::default()
+            });
             let end = LeafIndex(index + 1);
             for (_, opening) in store.openings(LeafIndex(index), end, usize::MAX).unwrap().0 {
                 secrets.salts.push(opening.salt);

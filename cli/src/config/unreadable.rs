@@ -1,0 +1,85 @@
+//! A configuration that is no TOML, or not of our fields: where, and what is wrong, without the text that stands there.
+//! A line of it may be a secret: a header's value, or the key file that was named in place of the configuration.
+
+use std::borrow::Cow;
+
+/// Longest name of a field that is shown; ours are shorter, and encoded secrets are longer.
+const MAX_FIELD_BYTES: usize = 32;
+
+/// What to tell of the error in `text`.
+pub(super) fn told(text: &str, error: &toml::de::Error) -> String {
+    let what = without_value(error.message().trim_end());
+    let Some(before) = error.span().and_then(|span| text.get(..span.start)) else {
+        return what.into_owned();
+    };
+    let line = before.matches('\n').count();
+    let column = before.chars().rev().take_while(|char| *char != '\n').count();
+    let field = text.lines().nth(line).and_then(field_of);
+    let field = field.map(|name| format!(", at `{name}`")).unwrap_or_default();
+    format!("line {}, column {}{field}: {what}", line + 1, column + 1)
+}
+
+/// What a line gives a value to, if it looks like a field of ours.
+fn field_of(line: &str) -> Option<&str> {
+    Some(line.split_once('=')?.0.trim()).filter(|name| is_field(name))
+}
+
+fn is_field(name: &str) -> bool {
+    let plain = |byte: u8| {
+        byte.is_ascii_lowercase() || byte.is_ascii_digit() || matches!(byte, b'_' | b'.' | b'-')
+    };
+    (1..=MAX_FIELD_BYTES).contains(&name.len()) && name.bytes().all(plain)
+}
+
+/// Serde repeats a text that stands where it does not belong, and a name that it does not know.
+fn without_value(message: &str) -> Cow<'_, str> {
+    const TEXT: &str = "string \"";
+    const NAME: &str = "unknown field `";
+    if let (Some(start), Some(end)) = (message.find(TEXT), message.rfind("\", expected"))
+        && start + TEXT.len() <= end
+    {
+        return Cow::Owned(format!("{}a text{}", &message[..start], &message[end + 1..]));
+    }
+    match message.strip_prefix(NAME).and_then(|rest| rest.split_once("`, expected")) {
+        Some((name, expected)) if !is_field(name) => {
+            Cow::Owned(format!("unknown field, expected{expected}"))
+        }
+        _ => Cow::Borrowed(message),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::Config;
+
+    fn of(text: &str) -> String {
+        told(text, &toml::from_str::<Config>(text).unwrap_err())
+    }
+
+    #[test]
+    fn it_says_where_and_what_and_never_the_value() {
+        let wrong = of("[ledger]\ndata_dir = \"data\"\nlisten = \"s3cret\"\n");
+        assert!(wrong.starts_with("line 3, column ") && wrong.contains("at `listen`: "), "{wrong}");
+        let server = "[gateway.servers.a]\nurl = \"http://a\"\nheaders = \"Bearer s3cret\"\n";
+        let unknown = of("[ledger]\nlog_key = \"s3cret\"\n");
+        assert!(unknown.contains("line 2") && unknown.contains("`log_key`"), "{unknown}");
+        for told in
+            [wrong, unknown, of(server), of("s3cret"), of("s3cretS3CRET = 1"), of("a = s3cret\n")]
+        {
+            assert!(told.starts_with("line ") && !told.contains("s3cret"), "{told}");
+        }
+    }
+
+    #[test]
+    fn a_key_file_is_not_repeated() {
+        let key = tlog::SigningKey::from_seed("log.example", [1; 32]).unwrap().encode();
+        let secret = key.rsplit_once('+').unwrap().1;
+        for text in
+            [format!("{}\n", *key), format!("[ledger]\nrecorders = {}\n", *key), secret.to_owned()]
+        {
+            let told = of(&text);
+            assert!(!told.contains(secret), "{told}");
+        }
+    }
+}

@@ -1,0 +1,92 @@
+//! What erasures and holds write: the commit, and the purge behind it.
+
+use std::sync::Arc;
+
+use proto::ids::Id;
+use proto::kind::Kind;
+use proto::v1::DisclosureErased;
+use proto::v1::disclosure_erased::Ground;
+
+use super::Erasures;
+use super::order::OrderError;
+use super::plan::Plan;
+use crate::own::Content;
+use crate::sequencer::{Committed, HoldChange, Rider, Stopped};
+
+/// Under which a purge that failed is reported.
+const PURGE: &str = "what was erased is not off the disk yet";
+
+impl Erasures {
+    /// The one commit of an erasure; its id.
+    pub(super) async fn erase(
+        &self,
+        plan: Plan,
+        ground: Ground,
+        contents: Vec<Content>,
+    ) -> Result<Id, OrderError> {
+        let id = fresh_id()?;
+        let mut rider = Rider::default();
+        let mut contents = Some(contents);
+        let mut events = Vec::with_capacity(plan.leaves());
+        for (key, unit) in plan.units {
+            rider.destroyed.push(key);
+            for leaf in unit.leaves {
+                rider.erased.extend(leaf.slots.iter().map(|slot| (leaf.index, *slot)));
+                let erased = DisclosureErased {
+                    event_id: leaf.event_id,
+                    leaf_index: leaf.index.0,
+                    leaf_hash: leaf.hash.0.to_vec().into(),
+                    slots: leaf.slots,
+                    retained_until_ns: 0,
+                    erasure_id: id.to_bytes(),
+                    ground: ground.into(),
+                };
+                let contents = contents.take().unwrap_or_default();
+                events.push((Kind::DisclosureErased(erased), contents));
+            }
+        }
+        self.own.record_with(events, rider).await?;
+        Ok(id)
+    }
+
+    pub(super) async fn change(
+        &self,
+        event: (Kind, Vec<Content>),
+        hold: (Id, HoldChange),
+    ) -> Result<Option<Committed>, OrderError> {
+        let rider = Rider { hold: Some(hold), ..Rider::default() };
+        Ok(self.own.record_with(vec![event], rider).await?.pop())
+    }
+
+    /// Takes what was erased off the disk; whether it is. The caller holds `work`.
+    pub(super) async fn purge(&self) -> bool {
+        let store = Arc::clone(&self.store);
+        let purged = tokio::task::spawn_blocking(move || store.purge()).await;
+        let is_done = match purged {
+            Ok(Ok(())) => {
+                self.troubles.is_over(PURGE);
+                true
+            }
+            Ok(Err(error)) => {
+                self.troubles.report(PURGE, &error);
+                false
+            }
+            Err(_) => {
+                self.troubles.report(PURGE, &"the purge ended without a reason, see the log");
+                false
+            }
+        };
+        metrics::gauge!("exhibit_ledger_purge_pending").set(f64::from(u8::from(!is_done)));
+        is_done
+    }
+}
+
+/// 16 random bytes.
+pub(super) fn fresh_id() -> Result<Id, OrderError> {
+    let mut id = [0; 16];
+    getrandom::fill(&mut id).map_err(|error| {
+        tracing::error!(%error, "there is no randomness for an id");
+        Stopped
+    })?;
+    Ok(Id(id))
+}
