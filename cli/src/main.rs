@@ -20,6 +20,10 @@ use clap::Parser;
 use command::Exhibit;
 use failure::Failure;
 
+/// Events are made on one thread and let go of on another, which this one is quick at (docs/benchmarks.md).
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 fn main() -> ExitCode {
     let exhibit = match Exhibit::try_parse() {
         Ok(exhibit) => exhibit,

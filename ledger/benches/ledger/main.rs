@@ -16,6 +16,10 @@ use std::path::PathBuf;
 use measure::Failure;
 use table::Table;
 
+/// As the command has it.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 const USAGE: &str = "\
 Usage: make bench-ledger ARGS='[PART…] [--dir DIR] [--batch N] [--entries N] [--leaves N]'
 
