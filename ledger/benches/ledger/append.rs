@@ -17,6 +17,8 @@ use crate::table::{Line, Table, Target, number};
 const WRITERS: u8 = 2;
 /// Submissions of each that may be on their way: while one is committed, the next is there.
 const IN_FLIGHT: usize = 2;
+/// Most events of a frame, as recorders send them.
+const FRAME: usize = 512;
 /// Each measurement is made so often, in turn with its baselines; the median counts.
 const ROUNDS: usize = 3;
 /// Batch sizes, and how many batches are written in one round.
@@ -96,7 +98,7 @@ fn throughput(
 /// As the ledger ships: what waits is committed together, up to its own bound.
 fn merging(runtime: &Runtime, dir: &Path, table: &mut Table) -> Result<(), Failure> {
     let rates: Result<Vec<_>, _> =
-        (0..ROUNDS).map(|_| rate(runtime, dir, None, 512, 400)).collect();
+        (0..ROUNDS).map(|_| rate(runtime, dir, None, FRAME, 400)).collect();
     let rates = rates?;
     let ours = median(rates.iter().map(|rate| rate.events_per_second).collect());
     let cpu_us = median(rates.iter().map(|rate| rate.cpu_us).collect());
@@ -166,7 +168,8 @@ async fn append_all(mut writer: Writer, frames: Vec<Vec<NewEvent>>) -> Result<()
     Ok(())
 }
 
-/// One batch after the other at half the rate, whether the one before is acknowledged or not.
+/// One batch after the other at half the rate, whether the one before is acknowledged or not. A recorder sends at most
+/// [`FRAME`] events at once; the batch is there when its last frame is durable.
 fn half_load(
     runtime: &Runtime,
     dir: &Path,
@@ -178,7 +181,9 @@ fn half_load(
     let batches = (4.0 / interval.as_secs_f64()) as usize;
     let folder = tempfile::tempdir_in(dir)?;
     let mut chain = Chain::new(0, true)?;
-    let frames = chain.frames(batches, size)?;
+    let parts = size.div_ceil(FRAME);
+    let mut batch = || chain.frames(parts, size / parts);
+    let batches = (0..batches).map(|_| batch()).collect::<Result<Vec<_>, _>>()?;
     let log = {
         let _within = runtime.enter();
         Log::open(folder.path(), Some(size))?
@@ -186,7 +191,7 @@ fn half_load(
     let mut writer = log.writer(ORIGIN, chain.key.verifying_key(), chain.epoch);
     let mut acknowledgements = Vec::new();
     let mut due = Instant::now();
-    for frame in frames {
+    for batch in batches {
         due += interval;
         let now = Instant::now();
         // A caller that wakes late has not waited; one that is held up by the batch before has.
@@ -196,9 +201,14 @@ fn half_load(
         } else {
             due
         };
-        let durable = runtime.block_on(writer.append(frame))?;
+        let mut durables = Vec::with_capacity(parts);
+        for frame in batch {
+            durables.push(runtime.block_on(writer.append(frame))?);
+        }
         acknowledgements.push(runtime.spawn(async move {
-            durable.wait().await?;
+            for durable in durables {
+                durable.wait().await?;
+            }
             Ok::<_, Failure>(handed.elapsed())
         }));
     }
