@@ -10,6 +10,8 @@
 //! afterwards is sealed under a key of its own event. What was sealed before the destruction, and comes to the sequencer
 //! behind it, is sealed anew there.
 
+mod sealer;
+
 use std::collections::HashSet;
 use std::fmt;
 use std::sync::Arc;
@@ -20,8 +22,8 @@ use bytes::Bytes;
 use proto::v1::{Event, Opening};
 use tlog::LeafIndex;
 
-use crate::recent::Recent;
-use crate::store::{Store, StoreError, StoredKey};
+pub(crate) use self::sealer::Sealer;
+use crate::store::StoreError;
 
 /// Names the key of an exchange without naming the exchange.
 pub(crate) type KeyId = [u8; 16];
@@ -67,9 +69,6 @@ fn finished(hasher: &blake3::Hasher) -> KeyId {
     hasher.finalize_xof().fill(&mut id);
     id
 }
-
-/// Disclosure keys that a stream keeps at hand: of about as many exchanges as may be open.
-const MAX_CACHED_KEYS: usize = 8_192;
 
 /// The key of an exchange.
 pub(crate) struct DisclosureKey {
@@ -131,100 +130,6 @@ impl Sealed {
         (self.key, self.is_new) = (Some(Arc::new(key)), true);
         Ok(())
     }
-}
-
-/// Seals the disclosures of one recorder's epoch, on the thread of the stream that brings them.
-///
-/// The keys of an epoch belong to its one stream, so nobody else makes one meanwhile.
-pub(crate) struct Sealer {
-    store: Arc<dyn Store>,
-    keys: Recent<KeyId, Known>,
-    /// The store may have keys of this epoch that were never in `keys`.
-    continues: bool,
-}
-
-/// What a stream knows of a key.
-#[derive(Clone)]
-struct Known {
-    /// None: it is destroyed.
-    key: Option<Arc<DisclosureKey>>,
-    /// The store's count of destructions when this was found out.
-    destructions: u64,
-}
-
-impl Known {
-    /// A key that is shared is on its way into the store, where it could not be found yet.
-    fn is_on_its_way(&mut self) -> bool {
-        self.key.as_mut().is_some_and(|key| Arc::get_mut(key).is_none())
-    }
-}
-
-impl Sealer {
-    /// `continues`: the epoch has events already.
-    pub(crate) fn new(store: Arc<dyn Store>, continues: bool) -> Self {
-        let keys = Recent::with_stay(MAX_CACHED_KEYS, Known::is_on_its_way);
-        Self { store, keys, continues }
-    }
-
-    /// Seals what `event`, the number `sequence` of its epoch, discloses. The result must reach the store.
-    ///
-    /// # Errors
-    /// [`StoreError`] when no key can be had.
-    pub(crate) fn seal(
-        &mut self,
-        event: &Event,
-        sequence: u64,
-        openings: &[Opening],
-    ) -> Result<Sealed, StoreError> {
-        if openings.is_empty() {
-            return Ok(Sealed::default());
-        }
-        // Counted before the key is looked for: a destruction in between shows in the sequencer.
-        let destructions = self.store.destructions();
-        let (key, is_new) = self.key(event, destructions)?;
-        let cipher = cipher(&key.secret);
-        let sealed = |opening: &Opening| {
-            Ok((opening.slot, seal(&cipher, &key.id, nonce(sequence, opening.slot), opening)?))
-        };
-        let disclosures = openings.iter().map(sealed).collect::<Result<_, StoreError>>()?;
-        Ok(Sealed { disclosures, key: Some(key), is_new, destructions })
-    }
-
-    /// The key for an event, and whether it is not on its way to the store yet.
-    fn key(
-        &mut self,
-        event: &Event,
-        destructions: u64,
-    ) -> Result<(Arc<DisclosureKey>, bool), StoreError> {
-        let id = key_id(event);
-        let known = self.keys.find(&id).cloned();
-        match &known {
-            Some(Known { key: None, .. }) => return own_key(event),
-            Some(Known { key: Some(key), destructions: since }) if *since == destructions => {
-                return Ok((Arc::clone(key), false));
-            }
-            _ => {}
-        }
-        let may_be_stored = known.is_some() || self.continues || self.keys.has_forgotten();
-        let stored =
-            if may_be_stored { self.store.disclosure_key(&id)? } else { StoredKey::Unknown };
-        let of_secret = |secret| Arc::new(DisclosureKey { id, secret });
-        let (key, is_new) = match (stored, known.and_then(|known| known.key)) {
-            (StoredKey::Destroyed, _) => (None, false),
-            // Not in the store: it is on its way.
-            (_, Some(key)) => (Some(key), false),
-            (StoredKey::There(secret), None) => (Some(of_secret(secret)), false),
-            (StoredKey::Unknown, None) => (Some(of_secret(fresh_key()?)), true),
-        };
-        self.keys.insert(id, Known { key: key.clone(), destructions });
-        key.map_or_else(|| own_key(event), |key| Ok((key, is_new)))
-    }
-}
-
-/// A fresh key for one event alone.
-fn own_key(event: &Event) -> Result<(Arc<DisclosureKey>, bool), StoreError> {
-    let key = DisclosureKey { id: own_key_id(event), secret: fresh_key()? };
-    Ok((Arc::new(key), true))
 }
 
 /// Seals one opening.
@@ -290,11 +195,17 @@ pub(crate) fn report_unreadable(index: LeafIndex, slot: i32, reason: &str) {
 /// [`StoreError::Engine`] when the operating system has no randomness to give.
 pub(crate) fn fresh_key() -> Result<[u8; 32], StoreError> {
     let mut key = [0; 32];
-    getrandom::fill(&mut key).map_err(|error| StoreError::Engine {
+    fill(&mut key)?;
+    Ok(key)
+}
+
+/// # Errors
+/// [`StoreError::Engine`] when the operating system has no randomness to give.
+fn fill(random: &mut [u8]) -> Result<(), StoreError> {
+    getrandom::fill(random).map_err(|error| StoreError::Engine {
         path: "the operating system's random source".into(),
         reason: error.to_string(),
-    })?;
-    Ok(key)
+    })
 }
 
 fn cipher(key: &[u8; 32]) -> Aes256Gcm {

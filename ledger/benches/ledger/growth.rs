@@ -38,11 +38,18 @@ pub(crate) fn run(
     let (written, idle_mib) = (measure::written_bytes(), measure::resident_mib());
     let (windows, logical) = grow(runtime, folder, entries, discloses)?;
     // Whoever stops a ledger waits for this too: RocksDB finishes what it is doing.
-    let start = open(runtime, folder)?;
+    let (log, start) = open(runtime, folder)?;
+    drop(log);
     let written = measure::written_bytes() - written;
     let stored = measure::folder_bytes(folder) as f64;
 
-    let (Some(early), Some(late)) = (windows.get(1).or(windows.first()), windows.last()) else {
+    // A machine is not as fast at one time as at another: the second million is made once more, of a new log.
+    eprintln!("  a new log:");
+    let beside = tempfile::tempdir_in(folder.parent().unwrap_or(folder))?;
+    let (again, _) = grow(runtime, beside.path(), 2 * WINDOW, discloses)?;
+    let (Some(second), Some(early), Some(late)) =
+        (windows.get(1).or(windows.first()), again.last(), windows.last())
+    else {
         return Err("no window was measured".into());
     };
     let costs = [("CPU", early.cpu_us, late.cpu_us), ("wall", early.wall_us, late.wall_us)];
@@ -50,7 +57,7 @@ pub(crate) fn run(
         table.push(Line {
             what: format!("growth to {what}: {name} time of an append"),
             ours: format!("{} µs in the last million", number(late)),
-            baseline: format!("{} µs in the second", number(early)),
+            baseline: format!("{} µs in the second of a new log", number(early)),
             judged: late / early,
             target: Target::AtMost(1.1),
         });
@@ -61,7 +68,7 @@ pub(crate) fn run(
         ours: format!("{} MiB in the last million", number(late.resident_mib)),
         baseline: format!(
             "{} MiB in the second, {} before",
-            number(early.resident_mib),
+            number(second.resident_mib),
             number(idle_mib)
         ),
         judged: peak,
@@ -149,18 +156,15 @@ fn grow(
 }
 
 /// Opens the log as a start does: the write-ahead log is read, the tree recovered.
-fn open(runtime: &Runtime, folder: &Path) -> Result<Duration, Failure> {
+pub(crate) fn open(runtime: &Runtime, folder: &Path) -> Result<(Log, Duration), Failure> {
     let _within = runtime.enter();
     // The thread of the log before may hold its lock for a moment.
     let deadline = Instant::now() + OPEN_TIMEOUT;
     loop {
         match measure::timed(|| Log::open(folder, None)) {
-            Ok((log, took)) => {
-                drop(log);
-                return Ok(took);
-            }
             Err(error) if Instant::now() > deadline => return Err(error),
             Err(_) => std::thread::yield_now(),
+            opened => return opened,
         }
     }
 }
