@@ -207,6 +207,9 @@ fn ledger_failure(error: ledger::StartError) -> Failure {
         ledger::StartError::Witness(ledger::WitnessRefusal::NoQuorum { .. }) => {
             Failure::unreachable("witness_quorum", error)
         }
+        ledger::StartError::Witness(ledger::WitnessRefusal::NoMemory { .. }) => {
+            Failure::failed("witness_memory", error)
+        }
         _ => Failure::failed("ledger_start", error),
     }
 }

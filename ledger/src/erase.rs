@@ -41,7 +41,7 @@ use crate::own::OwnRecorder;
 use crate::registry::Registry;
 use crate::retention::Retention;
 use crate::sequencer::{HoldChange, Stopped};
-use crate::store::{Store, StoreError};
+use crate::store::Store;
 
 /// How text that people write into an order is masked before it is recorded: whoever composes the ledger knows the
 /// detectors.
@@ -80,28 +80,17 @@ pub(crate) struct ErasureParts {
     pub(crate) data_dir: PathBuf,
     pub(crate) troubles: Troubles,
     pub(crate) masker: Masker,
+    /// Those in force.
+    pub(crate) holds: Holds,
 }
 
 impl Erasures {
-    /// Reads the holds that are in force.
-    ///
-    /// # Errors
-    /// [`StoreError`].
-    pub(crate) fn new(parts: ErasureParts) -> Result<Arc<Self>, StoreError> {
-        let ErasureParts { store, own, registry, retention, data_dir, troubles, masker } = parts;
-        let work = Work { holds: Holds::load(&*store)?, progress: Progress::default() };
+    pub(crate) fn new(parts: ErasureParts) -> Arc<Self> {
+        let ErasureParts { store, own, registry, retention, data_dir, troubles, masker, holds } =
+            parts;
+        let work = Work { holds, progress: Progress::default() };
         let (orders, work) = (Mutex::default(), Arc::new(tokio::sync::Mutex::new(work)));
-        Ok(Arc::new(Self {
-            store,
-            own,
-            registry,
-            retention,
-            data_dir,
-            troubles,
-            masker,
-            orders,
-            work,
-        }))
+        Arc::new(Self { store, own, registry, retention, data_dir, troubles, masker, orders, work })
     }
 
     /// Takes an order, which waits for its approval; what it would do, as JSON.

@@ -20,6 +20,7 @@ use crate::door::{Doors, Knocks, RootSigner, Subscriptions};
 use crate::erase::{ErasureParts, Erasures, Masker};
 use crate::folder;
 use crate::health::{Health, Troubles, own_recorder, publisher, supervised, watch_sequencer};
+use crate::hold::Holds;
 use crate::known_keys::KnownKeys;
 use crate::own::{OwnParts, OwnRecorder};
 use crate::publish::{CheckpointFile, Cosignatures, PublishError, Published};
@@ -222,6 +223,8 @@ impl Ledger {
         let registry = Arc::new(
             Registry::new(config.recorders, store.chains()?).with(config.duties, config.limits),
         );
+        // Read before anything is recorded: a store in which they are damaged is refused as it is.
+        let (holds, must_purge) = (Holds::load(&*store)?, store.must_purge()?);
         let own = OwnRecorder::start(OwnParts {
             key: config.recorder_key,
             log_keys: log_keys.clone(),
@@ -277,8 +280,7 @@ impl Ledger {
             tasks.push(tokio::spawn(watching));
         }
         // There from the start, so that an alarm on it can tell 0 from no ledger.
-        let must_purge = f64::from(u8::from(store.must_purge()?));
-        metrics::gauge!("exhibit_ledger_purge_pending").set(must_purge);
+        metrics::gauge!("exhibit_ledger_purge_pending").set(f64::from(u8::from(must_purge)));
         let erasures = Erasures::new(ErasureParts {
             store: Arc::clone(&store),
             own: own.clone(),
@@ -287,7 +289,8 @@ impl Ledger {
             data_dir: config.data_dir,
             troubles: warnings,
             masker,
-        })?;
+            holds,
+        });
         let doors = Doors {
             log: log_keys.verifying().clone(),
             registry,

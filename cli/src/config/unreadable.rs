@@ -31,21 +31,24 @@ fn is_field(name: &str) -> bool {
     (1..=MAX_FIELD_BYTES).contains(&name.len()) && name.bytes().all(plain)
 }
 
-/// Serde repeats a text that stands where it does not belong, and a name that it does not know.
+/// Serde repeats what stands where it does not belong: a text, a number, a choice, a name that it does not know. What it
+/// expected there is ours.
 fn without_value(message: &str) -> Cow<'_, str> {
-    const TEXT: &str = "string \"";
-    const NAME: &str = "unknown field `";
-    if let (Some(start), Some(end)) = (message.find(TEXT), message.rfind("\", expected"))
-        && start + TEXT.len() <= end
-    {
-        return Cow::Owned(format!("{}a text{}", &message[..start], &message[end + 1..]));
+    const NAMES: [&str; 3] = ["unknown field `", "missing field `", "duplicate field `"];
+    let (found, expected) = match message.rfind(", expected") {
+        Some(at) => message.split_at(at),
+        None => (message, ""),
+    };
+    let name = NAMES.iter().find_map(|form| found.strip_prefix(form)?.strip_suffix('`'));
+    if name.is_some_and(is_field) {
+        return Cow::Borrowed(message);
     }
-    match message.strip_prefix(NAME).and_then(|rest| rest.split_once("`, expected")) {
-        Some((name, expected)) if !is_field(name) => {
-            Cow::Owned(format!("unknown field, expected{expected}"))
-        }
-        _ => Cow::Borrowed(message),
-    }
+    let quotes = ['`', '"'];
+    let (Some(first), Some(last)) = (found.find(quotes), found.rfind(quotes)) else {
+        return Cow::Borrowed(message);
+    };
+    let (before, after) = (found[..first].trim_end(), &found[last + 1..]);
+    Cow::Owned(format!("{before}{after}{expected}"))
 }
 
 #[cfg(test)]
@@ -64,9 +67,22 @@ mod tests {
         let server = "[gateway.servers.a]\nurl = \"http://a\"\nheaders = \"Bearer s3cret\"\n";
         let unknown = of("[ledger]\nlog_key = \"s3cret\"\n");
         assert!(unknown.contains("line 2") && unknown.contains("`log_key`"), "{unknown}");
-        for told in
-            [wrong, unknown, of(server), of("s3cret"), of("s3cretS3CRET = 1"), of("a = s3cret\n")]
-        {
+        // A choice, a number, a text with quotes of its own in it.
+        let auth = "[gateway.servers.a]\nurl = \"http://a\"\nauth = \"s3cret, expected `x`\"\n";
+        let auth = of(auth);
+        assert!(auth.contains("unknown variant, expected") && auth.contains("`bearer`"), "{auth}");
+        let texts = [
+            server,
+            "s3cret",
+            "s3cretS3CRET = 1",
+            "a = s3cret\n",
+            "[ledger]\nlisten = 's3\"cret'\n",
+            "[ledger]\ndata_dir = [\"s3cret\"]\n",
+            "[ledger]\ndata_dir = \"a\"\ndata_dir = \"s3cret\"\n",
+        ];
+        let number = of("[ledger]\ndata_dir = 5713377\n");
+        assert!(!number.contains("5713377"), "{number}");
+        for told in [wrong, unknown, auth].into_iter().chain(texts.map(of)) {
             assert!(told.starts_with("line ") && !told.contains("s3cret"), "{told}");
         }
     }

@@ -46,6 +46,7 @@ impl Progress {
     /// What is held has changed, and with it what must be known of that which waits: all is looked at again.
     pub(super) fn begin_again(&mut self) {
         self.classes.clear();
+        self.late = Late::default();
     }
 
     /// These keys are destroyed.
@@ -157,7 +158,10 @@ impl Erasures {
         of_class.waiting.extend(left);
         of_class.next = stopped;
         tell(class, before_ns, &of_class.waiting);
-        let behind = classes.values().map(|class| class.next).min().unwrap_or_default();
+        // A class that was not looked at yet asks from the first leaf on.
+        let next = |class: &str| classes.get(class).map_or(0, |of_class| of_class.next);
+        let behind = self.retention.due(0).map(|(class, ..)| next(class)).min();
+        let behind = behind.unwrap_or_default();
         late.forget_before(behind);
         let is_last = is_all && (stopped >= end || (!has_room && taken.is_empty()));
         Ok(Due { plan: Plan::new(taken, 0), is_last })

@@ -31,8 +31,6 @@ pub(super) struct Client {
     known: Option<TreeSize>,
     /// What it cosigned for this process.
     cosigned: Option<Checkpoint>,
-    /// It named a size that it had cosigned before this process asked.
-    remembered: bool,
 }
 
 /// A client for all witnesses.
@@ -59,25 +57,12 @@ impl Client {
         let url = url.ok().filter(|url| matches!(url.scheme(), "http" | "https"));
         let url =
             url.ok_or_else(|| format!("witness {name}: {prefix:?} is no http or https URL"))?;
-        Ok(Self {
-            name: name.to_owned(),
-            key,
-            url,
-            http,
-            known: None,
-            cosigned: None,
-            remembered: false,
-        })
+        Ok(Self { name: name.to_owned(), key, url, http, known: None, cosigned: None })
     }
 
     /// Its name in the policy.
     pub(super) fn name(&self) -> &str {
         &self.name
-    }
-
-    /// It had cosigned something of this log before it was asked.
-    pub(super) fn remembered(&self) -> bool {
-        self.remembered
     }
 
     pub(super) fn has_cosigned(&self, checkpoint: &Checkpoint) -> bool {
@@ -93,7 +78,29 @@ impl Client {
         published: &Published,
         tree: &TreeReader,
     ) -> Result<Cosigned, Failure> {
-        let outcome = self.try_cosign(published, tree).await;
+        self.told_in_metrics(published, tree, true).await
+    }
+
+    /// The same of a witness that remembers this log. One that does not is not told of it: the next who asks could not tell
+    /// what it learned here from what it knew.
+    ///
+    /// # Errors
+    /// [`Failure`]; [`Failure::Blank`] when it never saw the log.
+    pub(super) async fn cosign_from_memory(
+        &mut self,
+        published: &Published,
+        tree: &TreeReader,
+    ) -> Result<Cosigned, Failure> {
+        self.told_in_metrics(published, tree, false).await
+    }
+
+    async fn told_in_metrics(
+        &mut self,
+        published: &Published,
+        tree: &TreeReader,
+        may_introduce: bool,
+    ) -> Result<Cosigned, Failure> {
+        let outcome = self.try_cosign(published, tree, may_introduce).await;
         let labels = [("witness", self.name.clone())];
         match &outcome {
             Ok(_) => metrics::gauge!("exhibit_ledger_witness_cosigned_size", &labels)
@@ -111,6 +118,7 @@ impl Client {
         &mut self,
         published: &Published,
         tree: &TreeReader,
+        may_introduce: bool,
     ) -> Result<Cosigned, Failure> {
         let size = published.checkpoint.size;
         for _ in 0..MAX_ATTEMPTS {
@@ -123,13 +131,12 @@ impl Client {
                 Answer::Lines(lines) => {
                     let signature = self.verify(&published.note, &lines)?;
                     self.known = Some(size);
-                    // Only what it had cosigned before can be its old size.
-                    self.remembered |= old_size.0 > 0;
                     self.cosigned = Some(published.checkpoint.clone());
                     let (checkpoint, witness) = (published.checkpoint.clone(), self.key.clone());
                     return Ok(Cosigned { checkpoint, witness, signature });
                 }
                 Answer::Size(known) if known > size => return Err(Failure::Ahead { known, size }),
+                Answer::Size(TreeSize(0)) if !may_introduce => return Err(Failure::Blank),
                 Answer::Size(known) => {
                     if self.cosigned.as_ref().is_some_and(|cosigned| known < cosigned.size) {
                         tracing::warn!(
@@ -248,6 +255,9 @@ pub(super) enum Failure {
         /// Its own.
         words: String,
     },
+    /// It never saw this log, and was not shown it.
+    #[error("it had never seen this log, and cannot tell whether the copy is its newest state")]
+    Blank,
     /// Not an answer of this protocol.
     #[error("its answer cannot be used: {0}")]
     Answer(String),
@@ -268,6 +278,7 @@ impl Failure {
             Self::Refused { .. } => "refused",
             Self::Ahead { .. } => "ahead",
             Self::Contradicts { .. } => "contradicts",
+            Self::Blank => "blank",
             Self::Answer(_) => "answer",
             Self::Proof(_) => "proof",
         }

@@ -42,6 +42,17 @@ pub enum WitnessRefusal {
         /// What it says.
         what: String,
     },
+    /// Too few witnesses remember a log of which a copy was restored.
+    #[error(
+        "this folder was restored from a backup, and no quorum of the policy file remembers the log, so nobody vouches that \
+         the copy is its newest state:\n  - {}\nBring back the witnesses that know the log. Without them: `exhibit ledger \
+         --read-only` shows the copy; `exhibit restore --as-new-log` goes on from it as a new log; --restored-is-newest SIZE \
+         says that you know it is the newest", .failures.join("\n  - ")
+    )]
+    NoMemory {
+        /// Each witness that did not cosign, and why.
+        failures: Vec<String>,
+    },
     /// Too few witnesses could be asked.
     #[error(
         "the quorum of the policy file did not cosign the published checkpoint, or could not be asked, so nobody vouches \
@@ -54,7 +65,8 @@ pub enum WitnessRefusal {
     },
 }
 
-/// Has the published checkpoint cosigned; the cosignatures that came.
+/// Has the published checkpoint cosigned; the cosignatures that came. Where memory is wanted, a witness without any is not
+/// told of the log.
 ///
 /// # Errors
 /// [`WitnessRefusal`]: a contradiction, or that less came than is wanted.
@@ -70,7 +82,10 @@ pub(crate) async fn ask_first(
         let asked = witnesses.clients.iter_mut();
         let asked = asked.filter(|client| !client.has_cosigned(&published.checkpoint));
         let answers = join_all(asked.map(|client| async move {
-            let answer = client.cosign(published, tree).await;
+            let answer = match wanted {
+                Wanted::Memory => client.cosign_from_memory(published, tree).await,
+                Wanted::Nothing | Wanted::Quorum => client.cosign(published, tree).await,
+            };
             (client.name().to_owned(), answer)
         }));
         let mut failures = Vec::new();
@@ -85,10 +100,7 @@ pub(crate) async fn ask_first(
             }
         }
         let vouch = witnesses.clients.iter();
-        let vouch = vouch.filter(|client| {
-            client.has_cosigned(&published.checkpoint)
-                && (wanted != Wanted::Memory || client.remembered())
-        });
+        let vouch = vouch.filter(|client| client.has_cosigned(&published.checkpoint));
         let has_quorum = witnesses.policy.quorum_satisfied(vouch.map(Client::name));
         // Who refuses now will refuse in a moment, too.
         let may_change =
@@ -98,20 +110,11 @@ pub(crate) async fn ask_first(
             continue;
         }
         let told = |(witness, failure)| format!("{witness}: {failure}");
-        let mut failures: Vec<_> = failures.into_iter().map(told).collect();
-        if wanted == Wanted::Memory {
-            let blank = witnesses.clients.iter().filter(|client| !client.remembered());
-            let blank = blank.filter(|client| client.has_cosigned(&published.checkpoint));
-            let told = |client: &Client| {
-                let name = client.name();
-                format!(
-                    "{name}: it had never seen this log, and cannot tell whether the copy is its newest state"
-                )
-            };
-            failures.extend(blank.map(told));
-        }
-        if !has_quorum && wanted != Wanted::Nothing {
-            return Err(WitnessRefusal::NoQuorum { failures });
+        let failures: Vec<_> = failures.into_iter().map(told).collect();
+        match wanted {
+            Wanted::Quorum if !has_quorum => return Err(WitnessRefusal::NoQuorum { failures }),
+            Wanted::Memory if !has_quorum => return Err(WitnessRefusal::NoMemory { failures }),
+            Wanted::Nothing | Wanted::Quorum | Wanted::Memory => {}
         }
         for failure in failures {
             tracing::warn!(failure, has_quorum, "a witness could not be asked before the start");

@@ -93,12 +93,18 @@ async fn an_event_id_that_stands_twice_erases_nobody_elses_disclosures() {
     assert!(report.is_good() && report.erased == 3, "{:#?}", report.findings);
 }
 
-/// Break it: let `is_over` not ask `late`, or `due` not keep what is not over.
+/// Break it: let `is_over` not ask `late`, `due` not keep what is not over, or forget what came late once one class has no
+/// use for it.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn retention_counts_from_the_last_event_of_an_exchange() {
     let house = House::build_with(&ROLES, |config| {
-        let class = RetentionClass { servers: vec!["chat".into()], keep: Keep::Days(30) };
-        config.retention = [("chats".to_owned(), class)].into();
+        let class = |server: &str, days| RetentionClass {
+            servers: vec![server.into()],
+            keep: Keep::Days(days),
+        };
+        // The first to be looked at is through with everything long before.
+        config.retention =
+            [("a".to_owned(), class("none", 1)), ("chats".to_owned(), class("chat", 30))].into();
     })
     .await;
     let mut caller = Caller::start(&house, 1);
