@@ -31,7 +31,7 @@ build: setup ## Build the exhibit command and the test binaries
 test: build peers ## Run every test
 	cargo test --workspace --locked
 
-fuzz: ## Fuzz every decoder of outside bytes for a minute each (a nightly toolchain; `make test` has a short smoke of it)
+fuzz: ## Fuzz the decoders of the log and of leaves for a minute each (a nightly toolchain; `make test` has a short smoke of it)
 	scripts/fuzz.sh $(or $(ARGS),60)
 
 bench-ledger: setup ## Measure the ledger beside RocksDB alone: one table (docs/benchmarks.md; 25 GB of disk, half an hour)

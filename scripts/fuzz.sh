@@ -17,13 +17,15 @@ fi
 
 # Lints of the stable build do not go with another toolchain.
 unset RUSTC_WORKSPACE_WRAPPER CLIPPY_ARGS
+# The versions of the stable build.
+cp ../Cargo.lock Cargo.lock
 host=$(rustc +nightly -vV | sed -n 's/^host: //p')
 build=${CARGO_TARGET_DIR:-$HOME/.cache/exhibit-target}/fuzz
 coverage="-Cpasses=sancov-module -Cllvm-args=-sanitizer-coverage-level=4
     -Cllvm-args=-sanitizer-coverage-inline-8bit-counters -Cllvm-args=-sanitizer-coverage-pc-table
     -Cllvm-args=-sanitizer-coverage-trace-compares"
 RUSTFLAGS="--cfg fuzzing $coverage -Zsanitizer=address -Cdebug-assertions -Ccodegen-units=1" CARGO_TARGET_DIR=$build \
-    cargo +nightly build --release --target "$host" --bins --locked
+    cargo +nightly build --release --target "$host" --bins
 
 for target in "${targets[@]}"; do
     mkdir -p "$build/found/$target" artifacts

@@ -17,8 +17,7 @@ pub struct RetentionClass {
     /// evidence; one class may be so.
     #[serde(default)]
     pub servers: Vec<String>,
-    /// Days after which disclosures are erased, counted from the last event of the gateway's run (its epoch) in which
-    /// their exchange was; or `"forbid_erasure"`.
+    /// Days after which disclosures are erased, counted from the last event of their exchange; or `"forbid_erasure"`.
     pub keep: Keep,
 }
 

@@ -1,7 +1,7 @@
 //! The backups that may exist, written down beside the store: an erasure cannot reach them, and says which they are.
 //!
-//! A backup is written down before it is whole, and crossed out after it is removed. So a crash leaves one too many
-//! here, never one too few. Backups that a person copied elsewhere are not known.
+//! A backup is written down when its files are copied and before its manifest names them, and crossed out after it is
+//! removed. Not known are files of a backup that was cut off before, and backups that a person copied elsewhere.
 
 use std::fs;
 use std::io;

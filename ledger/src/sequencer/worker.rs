@@ -2,11 +2,9 @@
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
-use std::time::{Duration, Instant};
 
 use proto::{encode_entry, ids::Id};
 use tlog::{LeafIndex, TreeSize, leaf_hash};
-use tokio::sync::mpsc::error::TryRecvError;
 use tokio::sync::{mpsc, watch};
 
 use super::{Arrival, Committed, Fatal, HoldChange, Submission};
@@ -19,9 +17,6 @@ use crate::vault::{self, KeyId};
 
 /// A commit is closed once it holds this many bytes.
 const MAX_BATCH_BYTES: usize = 8 << 20;
-
-/// How long the thread stays awake after a commit: about what it takes to wake it.
-const STAYS_AWAKE: Duration = Duration::from_micros(50);
 
 /// What the thread holds.
 pub(super) struct Worker {
@@ -49,7 +44,7 @@ impl Worker {
 
     /// Commits what comes until nobody is left who could submit.
     pub(super) fn run(mut self, mut waiting: mpsc::Receiver<Submission>) -> Result<(), Fatal> {
-        while let Some(first) = next(&mut waiting) {
+        while let Some(first) = waiting.blocking_recv() {
             let submissions = collect(first, &mut waiting, self.max_batch_events);
             self.commit(submissions)?;
         }
@@ -165,20 +160,6 @@ fn chain_at(arrival: &Arrival, leaf_index: LeafIndex) -> StoredChain {
         leaf_index,
         active_snapshot: arrival.active_snapshot,
         suspended: false,
-    }
-}
-
-/// The next submission. A lone recorder sends its next event as soon as it is told of the one before: for that moment the
-/// thread stays awake, and lets others go first.
-fn next(waiting: &mut mpsc::Receiver<Submission>) -> Option<Submission> {
-    let asleep_at = Instant::now() + STAYS_AWAKE;
-    loop {
-        match waiting.try_recv() {
-            Ok(first) => return Some(first),
-            Err(TryRecvError::Disconnected) => return None,
-            Err(TryRecvError::Empty) if Instant::now() < asleep_at => std::thread::yield_now(),
-            Err(TryRecvError::Empty) => return waiting.blocking_recv(),
-        }
     }
 }
 
