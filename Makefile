@@ -31,14 +31,15 @@ build: setup ## Build the exhibit command and the test binaries
 test: build peers ## Run every test
 	cargo test --workspace --locked
 
-fuzz: ## Fuzz the decoders of the log and of leaves for a minute each (a nightly toolchain; `make test` has a short smoke of it)
+fuzz: ## Fuzz every decoder of outside bytes that is ours for a minute each (a nightly toolchain; `make test` has a short smoke of it)
 	scripts/fuzz.sh $(or $(ARGS),60)
 
 bench-ledger: setup ## Measure the ledger beside RocksDB alone: one table (docs/benchmarks.md; 25 GB of disk, half an hour)
 	cargo bench -p ledger --bench ledger --locked -- $(ARGS)
 
-install: build ## Put the exhibit command into $(PREFIX)/bin
-	install -D -m 755 $(BIN) $(PREFIX)/bin/exhibit
+install: setup ## Build the exhibit command optimized, and put it into $(PREFIX)/bin
+	cargo build --release --package cli --bin exhibit --locked
+	install -D -m 755 $(CARGO_TARGET_DIR)/release/exhibit $(PREFIX)/bin/exhibit
 
 lint: setup ## Formatting, clippy; licences and sources when cargo-deny is there
 	cargo fmt --all --check

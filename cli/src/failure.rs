@@ -23,6 +23,8 @@ pub(crate) struct Failure {
     message: String,
     /// Everything to say has been said on stdout.
     told: bool,
+    /// A service may have done what was asked for all the same.
+    may_be_done: bool,
 }
 
 impl Failure {
@@ -46,7 +48,22 @@ impl Failure {
     /// Whatever the message repeats of what it was given, a signing key it does not.
     fn new(exit: Exit, code: &str, message: impl std::fmt::Display) -> Self {
         let message = tlog::without_keys(&message.to_string()).into_owned();
-        Self { exit, code: code.to_owned(), message, told: false }
+        Self { exit, code: code.to_owned(), message, told: false, may_be_done: false }
+    }
+
+    /// The same failure, of which nobody knows whether the service did what was asked for.
+    pub(crate) fn perhaps_done(self) -> Self {
+        Self { may_be_done: true, ..self }
+    }
+
+    /// Whether what was asked for may have been done.
+    pub(crate) fn may_be_done(&self) -> bool {
+        self.may_be_done
+    }
+
+    /// What programs know it by.
+    pub(crate) fn code(&self) -> &str {
+        &self.code
     }
 
     /// The same failure, and what stands in spite of it.

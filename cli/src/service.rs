@@ -83,12 +83,21 @@ pub(crate) fn client_builder() -> reqwest::ClientBuilder {
     crate::trust::apply(Client::builder()).connect_timeout(Duration::from_secs(5))
 }
 
-/// Sends a request; an error of the service becomes a failure with the service's own code.
+/// Sends a request; an error of the service becomes a failure with the service's own code, which tells whether what was asked
+/// for may have been done all the same.
 pub(crate) async fn ask(request: RequestBuilder) -> Result<Response, Failure> {
     let response = request.send().await.map_err(|error| {
-        let reason = recorder::root_cause(&error);
+        let is_tls = error.url().is_some_and(|url| url.scheme() == "https");
+        let reason = if is_tls {
+            recorder::root_cause(&error)
+        } else {
+            recorder::root_cause_in_clear(&error)
+        };
         let url = error.url().map(ToString::to_string).unwrap_or_default();
-        Failure::unreachable("service_unreachable", format!("{url} cannot be reached: {reason}"))
+        let message = format!("{url} cannot be reached: {reason}");
+        let failure = Failure::unreachable("service_unreachable", message);
+        // Nothing was sent to where nobody answers.
+        if error.is_connect() || error.is_builder() { failure } else { failure.perhaps_done() }
     })?;
     let status = response.status();
     if status.is_success() {
@@ -97,15 +106,18 @@ pub(crate) async fn ask(request: RequestBuilder) -> Result<Response, Failure> {
     let body = response.bytes().await.unwrap_or_default();
     let error: serde_json::Value = serde_json::from_slice(&body).unwrap_or_default();
     let text = |field: &str| error[field].as_str().map(ToOwned::to_owned);
+    // A service of ours says why it did nothing; what stands in front of it does not know.
+    let is_refusal = status.is_client_error() && text("code").is_some();
     let code = text("code").unwrap_or_else(|| "service_error".to_owned());
     let mut message = text("message").unwrap_or_else(|| format!("the service answered {status}"));
     if let Some(hint) = text("hint") {
         message = format!("{message}\n  {hint}");
     }
-    Err(match status {
+    let failure = match status {
         StatusCode::SERVICE_UNAVAILABLE | StatusCode::BAD_GATEWAY | StatusCode::GATEWAY_TIMEOUT => {
             Failure::unreachable(&code, message)
         }
         _ => Failure::unusable(&code, message),
-    })
+    };
+    Err(if is_refusal { failure } else { failure.perhaps_done() })
 }

@@ -1,6 +1,8 @@
 //! Components in one process, over loopback, by the same doors as apart.
 
+use std::fs::DirBuilder;
 use std::net::SocketAddr;
+use std::os::unix::fs::DirBuilderExt as _;
 use std::sync::Arc;
 
 use controls::{Snapshot, SnapshotSource};
@@ -61,7 +63,10 @@ impl Stack {
         // Before anything runs that could record a start in vain.
         let evidence = match config.evidence {
             Some(evidence) if config.query.is_some() => {
-                std::fs::create_dir_all(&evidence.work_dir)
+                DirBuilder::new()
+                    .recursive(true)
+                    .mode(0o700)
+                    .create(&evidence.work_dir)
                     .and_then(|()| evidence::remove_leftovers(&evidence.work_dir))
                     .map_err(|error| crate::failure::file(&evidence.work_dir, &error))?;
                 let signer = read_key(&evidence.package_key_file)?;

@@ -46,9 +46,9 @@ pub enum CollectError {
     },
     /// This node does not hold a disclosure that the role may see, and it was not erased.
     #[error(
-        "the disclosure {slot} of leaf {index} is not on this node, and no erasure explains it: the node follows the log \
-         in a role that may not see it, or the ledger cannot open it; its log names the leaf then, and `exhibit fsck` \
-         says what is wrong"
+        "the disclosure {slot} of leaf {index} is not on this node, and no erasure under this checkpoint explains it. If it \
+         was erased just now, export again; else the node follows the log in a role that may not see it, or the ledger \
+         cannot open it: its log names the leaf then, and docs/ledger.md (When fsck says FAIL) says how an export gets past it"
     )]
     Undisclosed {
         /// Which leaf.

@@ -24,6 +24,7 @@ use asked::Asked;
 use sending::send;
 use turns::{MAX_EXPORTS, in_turn};
 
+use crate::collect::CollectError;
 use crate::journal::{Journal, Release, Unrecorded};
 use crate::package::{EXPORT_ROLES, ExportError, ExportRequest, export_while};
 
@@ -106,10 +107,19 @@ impl Exporter {
                 return Err(error);
             }
         };
-        let folder = dir.join(recorder::random_id().to_string());
+        let mut archive = archive;
+        let mut folder = dir.join(recorder::random_id().to_string());
         let journal = VisitorJournal { query, visitor };
         let stopping = query.stopping();
-        match export_while(&archive, &journal, signer, wanted, &folder, &stopping).await {
+        let again = wanted.clone();
+        let mut made = export_while(&archive, &journal, signer, wanted, &folder, &stopping).await;
+        let is_absent = matches!(made, Err(ExportError::Collect(CollectError::Undisclosed { .. })));
+        if is_absent && let Some(newer) = self.archive_above(&archive).await {
+            // What an erasure took is gone here as soon as its event is read, which may stand above the checkpoint.
+            (archive, folder) = (newer, dir.join(recorder::random_id().to_string()));
+            made = export_while(&archive, &journal, signer, again, &folder, &stopping).await;
+        }
+        match made {
             Ok(exported) => {
                 // Only a convenience: without it, a requester gives the checkpoint along with the next request.
                 if let Err(error) = query.keep_exported(&archive).await {
@@ -122,6 +132,12 @@ impl Exporter {
                 Err(refusal(&error))
             }
         }
+    }
+
+    /// What is verified under a newer checkpoint, if there is one.
+    async fn archive_above(&self, archive: &Archive) -> Option<Archive> {
+        let newer = self.cosigned_archive().await.ok()?;
+        (newer.checkpoint().0.size > archive.checkpoint().0.size).then_some(newer)
     }
 
     /// What is verified, under the newest checkpoint that has the quorum.

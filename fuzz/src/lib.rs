@@ -3,3 +3,6 @@
 
 pub mod events;
 pub mod log;
+pub mod stored;
+pub mod tokens;
+pub mod witnessed;

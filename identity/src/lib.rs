@@ -45,7 +45,7 @@ pub use resource_metadata::{
 };
 pub use secret_file::{read_secret_file, user_of_process};
 pub use secure_url::is_loopback;
-pub use token::MAX_TOKEN_BYTES;
+pub use token::{MAX_TOKEN_BYTES, token_parts};
 pub use verifier::Verifier;
 
 #[cfg(test)]

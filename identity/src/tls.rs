@@ -9,7 +9,7 @@ mod pem;
 mod server;
 
 pub use client::{ClientFiles, ClientTls};
-pub use hint::hint;
+pub use hint::{hint, hint_in_clear};
 pub use server::{TlsConfig, listener_mistakes};
 
 use std::sync::Arc;

@@ -56,6 +56,16 @@ impl<'a> UnverifiedToken<'a> {
     }
 }
 
+/// A JWT taken apart as a verifier does first: what is signed, and the signature, not decoded. Nothing is verified; this is
+/// for those who try the parser.
+///
+/// # Errors
+/// [`AuthError`].
+#[doc(hidden)]
+pub fn token_parts(token: &str) -> Result<(&[u8], &str), AuthError> {
+    UnverifiedToken::parse(token).map(|token| (token.signing_input, token.signature))
+}
+
 struct Header {
     alg: String,
     kid: Option<String>,

@@ -1,10 +1,12 @@
 //! The ledger's time: strictly increasing, and never following a wall clock that jumped.
 
 mod stopped;
+mod unvouched;
 
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 pub(crate) use stopped::StoppedByClock;
+pub(crate) use unvouched::Unvouched;
 
 /// A wall clock that moves further than this against the monotonic clock stops sequencing.
 pub(crate) const MAX_STEP: Duration = Duration::from_secs(60);

@@ -2,16 +2,21 @@
 //!
 //! One commit holds the DisclosureErased events and takes the sealed disclosures and their keys out of the store. A crash
 //! before it leaves nothing of the erasure, a crash after it all of it: there is no erasure without its event, and none half
-//! done. The same commit writes down that the disk must be purged; that is done before the order is answered, and again at
+//! done, but of one exchange that is larger than a commit (`erase/parts.rs`). The same commit writes down that the disk must be purged; that is done before the order is answered, and again at
 //! the next start when a crash came between (`store/rocks/purge.rs`).
 //!
 //! Whom a disclosure is about stands in no index: that would be personal data at rest in the clear. So each order reads
 //! the log from its first entry, and of a subject opens every PRINCIPAL that is left.
 
+pub(crate) mod caution;
 mod commit;
 mod ended;
+mod follow;
+mod kinds;
 mod late;
 pub(crate) mod order;
+mod parts;
+mod passes;
 mod plan;
 mod receipt;
 mod retain;
@@ -30,11 +35,14 @@ use proto::v1::{HoldPlaced, HoldReleased};
 use serde_json::{Value, json};
 use tokio::sync::OwnedMutexGuard;
 
+use self::caution::Caution;
 use self::commit::fresh_id;
+use self::ended::Stops;
+use self::follow::Progress;
+pub use self::order::approved_with;
 use self::order::{Asked, Order, OrderError, Orders, Request, Task};
 use self::receipt::{as_json, named};
-use self::retain::Progress;
-use crate::clock::unix_now_ns;
+use crate::backup::MomentLock;
 use crate::health::Troubles;
 use crate::hold::{Held, Holds, MAX_HOLDS};
 use crate::own::OwnRecorder;
@@ -47,7 +55,7 @@ use crate::store::Store;
 /// detectors.
 pub type Masker = Arc<dyn Fn(&str) -> String + Send + Sync>;
 
-/// How often is looked for what is due, and for a purge that failed.
+/// How often is looked for what is due, and for a purge that failed. Nothing is due sooner after a start.
 const INTERVAL: Duration = Duration::from_secs(600);
 
 /// Carries out orders, and what the configuration says of retention.
@@ -56,10 +64,13 @@ pub(crate) struct Erasures {
     own: OwnRecorder,
     registry: Arc<Registry>,
     retention: Retention,
+    caution: Caution,
     data_dir: PathBuf,
+    moment: MomentLock,
     troubles: Troubles,
     masker: Masker,
     orders: Mutex<Orders>,
+    stops: Stops,
     /// One erasure or hold at a time: none is planned while another changes what is there.
     work: Arc<tokio::sync::Mutex<Work>>,
 }
@@ -71,13 +82,25 @@ struct Work {
     progress: Progress,
 }
 
+impl Work {
+    /// # Errors
+    /// [`OrderError::HoldsDamaged`].
+    fn check_holds(&self) -> Result<(), OrderError> {
+        let damage = self.holds.damage().map(|why| OrderError::HoldsDamaged(why.to_owned()));
+        damage.map_or(Ok(()), Err)
+    }
+}
+
 /// What [`Erasures`] needs.
 pub(crate) struct ErasureParts {
     pub(crate) store: Arc<dyn Store>,
     pub(crate) own: OwnRecorder,
     pub(crate) registry: Arc<Registry>,
     pub(crate) retention: Retention,
+    pub(crate) caution: Caution,
     pub(crate) data_dir: PathBuf,
+    /// Backups have the same.
+    pub(crate) moment: MomentLock,
     pub(crate) troubles: Troubles,
     pub(crate) masker: Masker,
     /// Those in force.
@@ -86,11 +109,37 @@ pub(crate) struct ErasureParts {
 
 impl Erasures {
     pub(crate) fn new(parts: ErasureParts) -> Arc<Self> {
-        let ErasureParts { store, own, registry, retention, data_dir, troubles, masker, holds } =
-            parts;
+        let ErasureParts {
+            store,
+            own,
+            registry,
+            retention,
+            caution,
+            data_dir,
+            moment,
+            troubles,
+            masker,
+            holds,
+        } = parts;
+        if let Some(why) = holds.damage() {
+            troubles.report("legal holds", &format!("{why}; nothing is erased until it is mended"));
+        }
         let work = Work { holds, progress: Progress::default() };
         let (orders, work) = (Mutex::default(), Arc::new(tokio::sync::Mutex::new(work)));
-        Arc::new(Self { store, own, registry, retention, data_dir, troubles, masker, orders, work })
+        Arc::new(Self {
+            store,
+            own,
+            registry,
+            retention,
+            caution,
+            data_dir,
+            moment,
+            troubles,
+            masker,
+            orders,
+            stops: Stops::default(),
+            work,
+        })
     }
 
     /// Takes an order, which waits for its approval; what it would do, as JSON.
@@ -150,13 +199,15 @@ impl Erasures {
                 let (mut work, plan) = self.plan(work, &order.task).await?;
                 let mut told = plan.told();
                 let subject = as_json(&json!(conditions.scope()))?;
-                let contents = self.contents(&order, approver, Some(subject), true)?;
                 let keys: Vec<_> = plan.units.iter().map(|(key, _)| *key).collect();
-                let erasure = self.erase(plan, Ground::Order, contents).await?;
+                let (backups, no_new_ones) = self.backups().await?;
+                let contents = self.contents(&order, approver, Some(subject), Some(&backups))?;
+                let erasure = self.erase(&plan, Ground::Order, contents).await?;
+                drop(no_new_ones);
                 work.progress.forget(&keys);
                 self.orders().take(id);
                 told["erasure"] = erasure.to_string().into();
-                told["backups"] = self.backups()?;
+                told["backups"] = backups;
                 told["purged"] = self.purge().await.into();
                 Ok(told)
             }
@@ -167,7 +218,7 @@ impl Erasures {
                 }
                 let hold = fresh_id()?;
                 let subject = as_json(&json!(conditions.scope()))?;
-                let contents = self.contents(&order, approver, Some(subject), false)?;
+                let contents = self.contents(&order, approver, Some(subject), None)?;
                 let placed = HoldPlaced { hold_id: hold.to_bytes(), first_index: 0, end_index: 0 };
                 let event = (Kind::HoldPlaced(placed), contents);
                 let place = self.change(event, (hold, HoldChange::Placed)).await?;
@@ -186,7 +237,7 @@ impl Erasures {
                 if !work.holds.contains(*hold) {
                     return Err(OrderError::UnknownHold(hold.to_string()));
                 }
-                let contents = self.contents(&order, approver, None, false)?;
+                let contents = self.contents(&order, approver, None, None)?;
                 let released = HoldReleased { hold_id: hold.to_bytes() };
                 let event = (Kind::HoldReleased(released), contents);
                 self.change(event, (*hold, HoldChange::Released)).await?;
@@ -196,6 +247,20 @@ impl Erasures {
                 self.orders().take(id);
                 Ok(json!({ "released": hold.to_string() }))
             }
+        }
+    }
+
+    /// Takes an order back that waits.
+    ///
+    /// # Errors
+    /// [`OrderError::Unknown`].
+    pub(crate) async fn withdraw(&self, id: Id) -> Result<Value, OrderError> {
+        // None that is carried out at this moment.
+        let _work = self.work.lock().await;
+        if self.orders().take(id) {
+            Ok(json!({ "withdrawn": id.to_string() }))
+        } else {
+            Err(OrderError::Unknown(id.to_string()))
         }
     }
 
@@ -222,8 +287,10 @@ impl Erasures {
         self.orders().each().map(told).collect()
     }
 
-    /// Purges what an earlier start left, then erases what is due, from time to time. Ends when nothing can be recorded.
+    /// Purges what an earlier start left, tells what is about to be erased, and erases what is due, from time to time. Ends
+    /// when nothing can be recorded.
     pub(crate) async fn run(self: Arc<Self>) {
+        let mut has_announced = false;
         loop {
             match self.store.must_purge() {
                 Ok(true) => {
@@ -233,7 +300,13 @@ impl Erasures {
                 Ok(false) => {}
                 Err(error) => tracing::error!(%error, "what must be purged cannot be read"),
             }
-            match self.retain(unix_now_ns()).await {
+            let retained = if has_announced {
+                self.retain_with_caution().await
+            } else {
+                self.announce().await.map(|()| 0)
+            };
+            has_announced = true;
+            match retained {
                 Ok(0) => {}
                 Ok(leaves) => {
                     tracing::info!(leaves, "disclosures were erased: their days are over");

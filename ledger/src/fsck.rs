@@ -31,11 +31,13 @@ use self::chains::{Chains, Keys};
 use self::disclosures::Disclosures;
 use self::head::Rebuilt;
 use self::holds::Holds;
+pub(crate) use self::refusal::may_open;
 pub use self::refusal::{FsckRefusal, may_check};
 pub use self::report::{Finding, FsckReport, MAX_FINDINGS_OF_A_KIND};
 use self::tree::Tree;
+use crate::backup::holds_moment;
 use crate::publish::default_file;
-use crate::store::keyspace::{ENTRIES, entry_index, entry_key};
+use crate::store::keyspace::{DISCLOSURES, ENTRIES, KEYS, entry_index, entry_key};
 use crate::store::records::{Found, Odd, Records};
 use crate::store::{RocksStore, StoreError, wal};
 
@@ -59,7 +61,22 @@ pub fn fsck(
     recorders: &[VerifyingKey],
     progress: &mut dyn FnMut(u64, u64),
 ) -> Result<FsckReport, StoreError> {
-    let mut report = FsckReport::default();
+    fsck_until(data_dir, checkpoint_file, log, recorders, &mut |done, all| {
+        progress(done, all);
+        true
+    })
+}
+
+/// The same, until it is not to go on: what the report says then is of no use.
+pub(crate) fn fsck_until(
+    data_dir: &Path,
+    checkpoint_file: Option<&Path>,
+    log: &VerifyingKey,
+    recorders: &[VerifyingKey],
+    goes_on: &mut dyn FnMut(u64, u64) -> bool,
+) -> Result<FsckReport, StoreError> {
+    let moment_left = holds_moment(data_dir);
+    let mut report = FsckReport { moment_left, ..FsckReport::default() };
     let file = checkpoint_file.map_or_else(|| default_file(data_dir), Path::to_owned);
     let published = head::read_checkpoint(&file, log, &mut report);
     let store = data_dir.join("store");
@@ -97,7 +114,7 @@ pub fn fsck(
             }
             let keys = Keys { log, recorders };
             report.is_opened = true;
-            check(&store, published.as_ref(), keys, progress, &mut report);
+            check(&store, published.as_ref(), keys, goes_on, &mut report);
         }
     }
     Ok(report)
@@ -108,7 +125,7 @@ fn check(
     store: &RocksStore,
     published: Option<&Checkpoint>,
     keys: Keys<'_>,
-    progress: &mut dyn FnMut(u64, u64),
+    goes_on: &mut dyn FnMut(u64, u64) -> bool,
     report: &mut FsckReport,
 ) {
     let mut holds = Holds::default();
@@ -143,13 +160,17 @@ fn check(
                 walk.missing_entries(next, report);
             }
         }
-        if walk.next.is_multiple_of(ENTRIES_AT_ONCE) {
-            progress(walk.next, claimed.unwrap_or(walk.next));
+        if walk.next.is_multiple_of(ENTRIES_AT_ONCE)
+            && !goes_on(walk.next, claimed.unwrap_or(walk.next))
+        {
+            return;
         }
     }
     entries.rest(&mut |odd| surplus(&odd, report));
     report.bytes += entries.bytes;
-    progress(walk.next, claimed.unwrap_or(walk.next));
+    if !goes_on(walk.next, claimed.unwrap_or(walk.next)) {
+        return;
+    }
     if let Some(published) = published
         && published.size.0 > walk.next
     {
@@ -254,6 +275,12 @@ fn damage(family: &'static str, odd: &Odd<'_>, report: &mut FsckReport) {
             [] => format!("{family}, at its beginning"),
             after => format!("{family}, behind {}", place::record(family, after)),
         };
-        report.find("unreadable", place, format!("the engine cannot read on: {reason}"));
+        // What it means follows from what stands there: see `FsckReport::is_readable`.
+        let code = match family {
+            DISCLOSURES => "disclosure_table_unreadable",
+            KEYS => "key_table_unreadable",
+            _ => "unreadable",
+        };
+        report.find(code, place, format!("the engine cannot read on: {reason}"));
     }
 }

@@ -1,7 +1,8 @@
 //! Legal holds: what may not be erased, whoever asks.
 //!
 //! The store keeps of each hold its id and the leaf of its HoldPlaced event. What it covers stands in that leaf's SUBJECT
-//! disclosure, sealed as every other, and is never erased while the hold is there.
+//! disclosure, sealed as every other, and is never erased while the hold is there. A hold that cannot be read keeps
+//! everything from being erased, and nothing from being recorded.
 
 use std::collections::{BTreeMap, HashSet};
 
@@ -22,7 +23,11 @@ pub(crate) const MAX_HOLDS: usize = 10_000;
 
 /// All holds that are in force.
 #[derive(Debug, Default)]
-pub(crate) struct Holds(BTreeMap<Id, Held>);
+pub(crate) struct Holds {
+    held: BTreeMap<Id, Held>,
+    /// Why it is not known what all of them keep.
+    damage: Option<String>,
+}
 
 /// One hold.
 #[derive(Debug, Clone)]
@@ -54,45 +59,64 @@ impl Holds {
     /// Reads them from the store.
     ///
     /// # Errors
-    /// [`StoreError`]; a hold that cannot be read is damage, for nothing may be erased against it.
+    /// [`StoreError`], but not for damage: see [`damage`](Self::damage).
     pub(crate) fn load(store: &dyn Store) -> Result<Self, StoreError> {
-        let mut holds = BTreeMap::new();
-        for (id, index) in store.holds()? {
-            let held = held(store, id, index)?;
-            let damaged = || StoreError::Damaged(format!("hold {id} does not say what it covers"));
-            holds.insert(id, held.ok_or_else(damaged)?);
+        let mut holds = Self::default();
+        let listed = match store.holds() {
+            Err(StoreError::Damaged(reason)) => {
+                holds.damage = Some(reason);
+                Vec::new()
+            }
+            listed => listed?,
+        };
+        for (id, index) in listed {
+            let why = match held(store, id, index) {
+                Ok(Some(held)) => {
+                    holds.held.insert(id, held);
+                    continue;
+                }
+                Ok(None) => "its leaf does not say what it covers".to_owned(),
+                Err(StoreError::Damaged(reason)) => reason,
+                Err(error) => return Err(error),
+            };
+            holds.damage.get_or_insert(format!("hold {id}: {why}"));
         }
-        Ok(Self(holds))
+        Ok(holds)
+    }
+
+    /// What is wrong with one of them. Nothing may be erased then: nobody can tell what it keeps.
+    pub(crate) fn damage(&self) -> Option<&str> {
+        self.damage.as_deref()
     }
 
     pub(crate) fn len(&self) -> usize {
-        self.0.len()
+        self.held.len()
     }
 
     pub(crate) fn contains(&self, id: Id) -> bool {
-        self.0.contains_key(&id)
+        self.held.contains_key(&id)
     }
 
     pub(crate) fn find(&self, id: Id) -> Option<&Held> {
-        self.0.get(&id)
+        self.held.get(&id)
     }
 
     pub(crate) fn place(&mut self, id: Id, held: Held) {
-        self.0.insert(id, held);
+        self.held.insert(id, held);
     }
 
     pub(crate) fn release(&mut self, id: Id) {
-        self.0.remove(&id);
+        self.held.remove(&id);
     }
 
     /// Each with its id.
     pub(crate) fn each(&self) -> impl Iterator<Item = (Id, &Held)> {
-        self.0.iter().map(|(id, held)| (*id, held))
+        self.held.iter().map(|(id, held)| (*id, held))
     }
 
     /// Whether disclosures must be opened to tell what is held.
     pub(crate) fn need_principals(&self) -> bool {
-        self.0.values().any(|held| held.conditions.needs_principal())
+        self.held.values().any(|held| held.conditions.needs_principal())
     }
 
     /// The holds that keep any of the units.
@@ -104,7 +128,7 @@ impl Holds {
         let mut found = HashSet::new();
         for unit in units {
             let class = retention.class_of(unit.server.as_deref());
-            let touching = self.0.iter().filter(|(_, hold)| hold.conditions.touch(unit, class));
+            let touching = self.held.iter().filter(|(_, hold)| hold.conditions.touch(unit, class));
             found.extend(touching.map(|(id, _)| *id));
         }
         found

@@ -42,12 +42,13 @@ mod witnessing;
 mod tests;
 
 pub use backup::{
-    Backup, BackupConfig, BackupError, BackupListed, BackupMade, Restore, Restored,
-    UnreadableBackup, backup_stopped, backups_in, backups_made, restore, restored_checkpoint,
+    Backup, BackupConfig, BackupError, BackupKeys, BackupListed, BackupMade, ReadBack, Restore,
+    Restored, UnreadableBackup, backup_stopped, backups_in, backups_made, restore,
+    restored_checkpoint,
 };
 pub use clock::ClockStep;
 pub use config::{ConfigError, LedgerConfig, default_listen};
-pub use erase::Masker;
+pub use erase::{Masker, approved_with};
 pub use fsck::{Finding, FsckRefusal, FsckReport, MAX_FINDINGS_OF_A_KIND, fsck, may_check};
 pub use limits::Limits;
 pub use publish::PublishError;

@@ -1,11 +1,15 @@
 //! Retention classes: how long disclosures of which servers are kept, as the configuration says it.
 
+mod in_force;
+
 use std::collections::BTreeMap;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-const DAY_NS: u64 = 24 * 3600 * 1_000_000_000;
+pub(crate) use self::in_force::InForce;
+
+pub(crate) const DAY_NS: u64 = 24 * 3600 * 1_000_000_000;
 /// A thousand years: more cannot be told from an error.
 const MAX_DAYS: u32 = 365_000;
 

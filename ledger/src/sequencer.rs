@@ -11,6 +11,7 @@
 //! A commit that fails is fatal: memory is then ahead of the disk, so the thread ends and the process restarts
 //! from what is durable.
 
+mod since;
 mod worker;
 
 use std::sync::Arc;
@@ -69,6 +70,8 @@ pub(crate) struct Rider {
     /// Disclosures that go, and keys.
     pub(crate) erased: Vec<(LeafIndex, i32)>,
     pub(crate) destroyed: Vec<[u8; 16]>,
+    /// No leaf before this is sealed under one of these keys, but those that go. What is found behind it is kept.
+    pub(crate) looked_to: u64,
     /// A legal hold that the last of the events places, or releases.
     pub(crate) hold: Option<(Id, HoldChange)>,
 }

@@ -13,10 +13,13 @@ use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
 use self::restored::Vouching;
-use crate::backup::{Backups, forget_restored, remove_leftovers};
-use crate::clock::StoppedByClock;
+use crate::backup::{
+    BackupKeys, BackupParts, Backups, MomentLock, forget_restored, remove_leftovers,
+};
+use crate::clock::{StoppedByClock, unix_now_ns};
 use crate::config::{Checked, ConfigError, LedgerConfig};
 use crate::door::{Doors, Knocks, RootSigner, Subscriptions};
+use crate::erase::caution::{Caution, Started};
 use crate::erase::{ErasureParts, Erasures, Masker};
 use crate::folder;
 use crate::health::{Health, Troubles, own_recorder, publisher, supervised, watch_sequencer};
@@ -45,6 +48,9 @@ pub struct Options {
     /// Start on a copy that was restored, though neither a checkpoint file elsewhere nor witnesses vouch that it is the
     /// newest state of its log.
     pub restored_is_newest: bool,
+    /// The day, counted from 1970-01-01, that a person says it is (UTC, give or take one), who has looked at the clock and at
+    /// `[ledger.retention]`: retention may erase by both. Another day than the clock's confirms nothing.
+    pub retention_confirmed: Option<u64>,
     /// Only show what is there, as of the checkpoint beside it: nothing is recorded, published or changed.
     pub read_only: bool,
 }
@@ -211,6 +217,11 @@ impl Ledger {
                 published = with;
             }
         }
+        let started = Started {
+            newest_ns: stored.map_or(0, |head| head.recorded_at_ns),
+            started_ns: unix_now_ns(),
+            confirmed_day: options.retention_confirmed,
+        };
         let (published_tx, published) = watch::channel(Arc::new(published));
 
         // An issuer may be slow, and nothing is to be waited for once the start is recorded.
@@ -219,11 +230,17 @@ impl Ledger {
         let in_folder = |source| StartError::Folder { path: config.data_dir.clone(), source };
         let known_keys = KnownKeys::within(&config.data_dir, log_keys.all(), &config.recorders)
             .map_err(in_folder)?;
+        let policy = config.witnesses.as_ref().map(|witnesses| Arc::clone(&witnesses.policy));
+        let (policy_of, at) = (policy.clone(), published.clone());
+        let caution = Caution::at(&started, &config.data_dir, &config.retention, policy_of, at)
+            .map_err(in_folder)?;
         let troubles = Troubles::none();
+        let backup_keys =
+            BackupKeys { log: log_keys.verifying().clone(), recorders: config.recorders.clone() };
         let registry = Arc::new(
             Registry::new(config.recorders, store.chains()?).with(config.duties, config.limits),
         );
-        // Read before anything is recorded: a store in which they are damaged is refused as it is.
+        // Read before anything is recorded: a store that cannot be read is refused as it is.
         let (holds, must_purge) = (Holds::load(&*store)?, store.must_purge()?);
         let own = OwnRecorder::start(OwnParts {
             key: config.recorder_key,
@@ -245,7 +262,6 @@ impl Ledger {
             .and_then(|()| known_keys.told())
             .map_err(in_folder)?;
 
-        let policy = config.witnesses.as_ref().map(|witnesses| Arc::clone(&witnesses.policy));
         let running =
             config.witnesses.map(|witnesses| Witnesses::run(witnesses, &published, &tree));
         let (tasks, cosigned) = running.unzip();
@@ -268,11 +284,20 @@ impl Ledger {
             publisher,
             own_recorder(own.clone(), failure_tx.clone()),
         ]);
+        let moment = MomentLock::default();
         let backups = config.backup.map(|backup| {
-            Arc::new(Backups::new(files, config.data_dir.clone(), published.clone(), backup))
+            Arc::new(Backups::new(BackupParts {
+                store: files,
+                data_dir: config.data_dir.clone(),
+                published: published.clone(),
+                config: backup,
+                keys: backup_keys,
+                moment: Arc::clone(&moment),
+                warnings: warnings.clone(),
+            }))
         });
         if let Some(backups) = &backups {
-            let running = Arc::clone(backups).run(own.clone(), warnings.clone());
+            let running = Arc::clone(backups).run(own.clone());
             tasks.push(supervised("part that makes backups", failure_tx.clone(), ending(running)));
         }
         if let Some(policy) = &policy {
@@ -286,7 +311,9 @@ impl Ledger {
             own: own.clone(),
             registry: Arc::clone(&registry),
             retention: config.retention,
+            caution,
             data_dir: config.data_dir,
+            moment,
             troubles: warnings,
             masker,
             holds,

@@ -120,16 +120,28 @@ impl Sealed {
     pub(crate) fn seal_anew(&mut self, id: KeyId) -> Result<(), StoreError> {
         let Some(old) = self.key.take() else { return Ok(()) };
         let key = DisclosureKey { id, secret: fresh_key()? };
-        let cipher = cipher(&key.secret);
         for (slot, sealed) in &mut self.disclosures {
-            let damaged = || StoreError::Damaged(format!("slot {slot} cannot be sealed anew"));
-            let nonce = sealed.get(KEY_ID_BYTES..).and_then(<[u8]>::first_chunk).copied();
-            let opening = open(sealed, *slot, |_| Ok(Some(old.secret)))?.ok_or_else(damaged)?;
-            *sealed = seal(&cipher, &key.id, nonce.ok_or_else(damaged)?, &opening)?;
+            *sealed = under(&key, *slot, sealed, old.secret)?;
         }
         (self.key, self.is_new) = (Some(Arc::new(key)), true);
         Ok(())
     }
+}
+
+/// What is sealed with an old key, sealed with another.
+///
+/// # Errors
+/// [`StoreError::Damaged`] when the old key does not open it.
+pub(crate) fn under(
+    key: &DisclosureKey,
+    slot: i32,
+    sealed: &[u8],
+    old: [u8; 32],
+) -> Result<Vec<u8>, StoreError> {
+    let damaged = || StoreError::Damaged(format!("slot {slot} cannot be sealed anew"));
+    let nonce = sealed.get(KEY_ID_BYTES..).and_then(<[u8]>::first_chunk).copied();
+    let opening = open(sealed, slot, |_| Ok(Some(old)))?.ok_or_else(damaged)?;
+    seal(&cipher(&key.secret), &key.id, nonce.ok_or_else(damaged)?, &opening)
 }
 
 /// Seals one opening.
@@ -218,6 +230,13 @@ pub(crate) fn nonce(sequence: u64, slot: i32) -> [u8; NONCE_BYTES] {
     nonce[..8].copy_from_slice(&sequence.to_be_bytes());
     nonce[8..].copy_from_slice(&slot.to_be_bytes());
     nonce
+}
+
+/// One disclosure of 32 bytes of salt and this content, sealed.
+#[cfg(test)]
+pub(crate) fn sealed(id: &KeyId, key: &[u8; 32], slot: i32, content: Vec<u8>) -> Vec<u8> {
+    let opening = Opening { slot, salt: vec![7; SALT_BYTES].into(), content: content.into() };
+    seal(&cipher(key), id, nonce(0, slot), &opening).unwrap()
 }
 
 #[cfg(test)]

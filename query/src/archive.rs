@@ -18,8 +18,8 @@ use crate::rows::columns;
 use crate::rows::disclosures::Slots;
 use crate::rows::{Part, RowError};
 
-/// A consistent view of everything verified, pinned to one verified checkpoint. Cheap to clone; what is verified
-/// later is not in it, what is erased later is.
+/// A consistent view of everything verified, pinned to one verified checkpoint. Cheap to clone. What is verified later is not
+/// in it. What is erased later is gone from segments, and stays in the recent rows that this view holds until the view goes.
 #[derive(Debug, Clone)]
 pub struct Archive {
     view: Arc<View>,

@@ -106,9 +106,21 @@ impl std::fmt::Display for LedgerAddress {
 /// The innermost cause, which tells "connection refused" where the outer one says "transport error"; of a failed TLS
 /// handshake also what to do.
 pub fn root_cause(error: &(dyn std::error::Error + 'static)) -> String {
+    told(error, identity::tls::hint)
+}
+
+/// The same, of a connection that spoke no TLS.
+pub fn root_cause_in_clear(error: &(dyn std::error::Error + 'static)) -> String {
+    told(error, identity::tls::hint_in_clear)
+}
+
+fn told(
+    error: &(dyn std::error::Error + 'static),
+    hint: fn(&str) -> Option<&'static str>,
+) -> String {
     let causes = || std::iter::successors(Some(error), |&cause| cause.source());
     let innermost = causes().last().unwrap_or(error).to_string();
-    match causes().find_map(|cause| identity::tls::hint(&cause.to_string())) {
+    match causes().find_map(|cause| hint(&cause.to_string())) {
         Some(hint) => format!("{innermost}: {hint}"),
         None => innermost,
     }

@@ -21,7 +21,7 @@ mod signing;
 mod unacknowledged;
 mod watch;
 
-pub use address::{LedgerAddress, root_cause};
+pub use address::{LedgerAddress, root_cause, root_cause_in_clear};
 pub use config::{Limits, RecorderConfig};
 pub use draft::{Draft, random_id};
 pub use error::{RecordError, StartError};

@@ -5,16 +5,20 @@ use std::path::{Path, PathBuf};
 use clap::Args;
 use jiff::Timestamp;
 use ledger::store::StoreError;
-use ledger::{BackupError, LedgerConfig};
+use ledger::{BackupError, BackupKeys, LedgerConfig};
 use serde_json::{Value, json};
 
-use crate::config::Config;
+use crate::config::{Config, read_key};
 use crate::failure::Failure;
 use crate::say::say;
 use crate::service::{ask, client_builder, read_token};
+use crate::vkey;
 
 /// Kept when neither the command nor the configuration says how many.
 const DEFAULT_KEEP: u32 = 7;
+
+/// What keeps a ledger from being asked, if one runs at all.
+const NOBODY_ASKED: [&str; 3] = ["service_unreachable", "token_missing", "ledger_running"];
 
 #[derive(Debug, Args)]
 pub(crate) struct Backup {
@@ -27,8 +31,12 @@ pub(crate) struct Backup {
     /// How many backups are kept in the folder; as [ledger.backup] says, or 7, without it (stopped ledger)
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     keep: Option<u32>,
+    /// Read it back when it is made, and check all of it as fsck does, before older ones go. That takes as long as fsck does,
+    /// and once more the reading of all bytes
+    #[arg(long)]
+    verify: bool,
     /// Only list the backups of the folder, with their dates
-    #[arg(long, conflicts_with = "keep")]
+    #[arg(long, conflicts_with_all = ["keep", "verify"])]
     list: bool,
     /// File with an admin's bearer token, for a ledger that runs; without it EXHIBIT_TOKEN is used
     #[arg(long, value_name = "FILE")]
@@ -54,15 +62,18 @@ impl Backup {
         }
         let keep = self.keep.or(configured.map(|backup| backup.keep)).unwrap_or(DEFAULT_KEEP);
         let file = ledger.checkpoint_file.as_deref();
-        let made = match ledger::backup_stopped(&ledger.data_dir, file, folder, keep) {
-            Ok(made) => json!({
-                "backup": made.backup, "folder": made.folder, "origin": made.checkpoint.origin,
-                "size": made.checkpoint.size.0, "root": made.checkpoint.root.to_string(),
-                "files": made.files, "bytes": made.bytes, "bytes_copied": made.bytes_copied, "purged": made.purged,
-                "mended": made.mended, "lost": made.lost
-            }),
-            Err(BackupError::Store(StoreError::InUse { .. })) => self.ask(&ledger).await?,
-            Err(error) => return Err(failure(&error)),
+        let made = match self.verify.then(|| keys_of(&ledger)).transpose() {
+            Ok(keys) => {
+                match ledger::backup_stopped(&ledger.data_dir, file, folder, keep, keys.as_ref()) {
+                    Ok(made) => told(&made),
+                    Err(BackupError::Store(StoreError::InUse { .. })) => self.ask(&ledger).await?,
+                    Err(error @ BackupError::OtherOwner(_)) => {
+                        self.ask_or(&ledger, failure(&error)).await?
+                    }
+                    Err(error) => return Err(failure(&error)),
+                }
+            }
+            Err(unreadable) => self.ask_or(&ledger, unreadable).await?,
         };
         if json {
             say!("{made}");
@@ -70,6 +81,14 @@ impl Backup {
             print(&made);
         }
         Ok(())
+    }
+
+    /// Asks the ledger, if one runs: another user than its own can do nothing else.
+    async fn ask_or(&self, ledger: &LedgerConfig, otherwise: Failure) -> Result<Value, Failure> {
+        match self.ask(ledger).await {
+            Err(asked) if NOBODY_ASKED.contains(&asked.code()) => Err(otherwise),
+            asked => asked,
+        }
     }
 
     /// Asks the ledger that runs.
@@ -90,9 +109,33 @@ impl Backup {
         let client =
             client_builder().build().map_err(|error| Failure::unusable("client", error))?;
         let url = format!("{}/v1/backups", ledger.public_url.trim_end_matches('/'));
-        let answer = ask(client.post(url).bearer_auth(token)).await?;
+        let how = json!({ "verify": self.verify });
+        let answer = ask(client.post(url).bearer_auth(token).json(&how)).await;
+        // As the command itself ends when it made the backup.
+        let answer = answer.map_err(|failure| match failure.code() {
+            code @ ("backup_not_good" | "backup_damaged") => Failure::failed(code, &failure),
+            _ => failure,
+        })?;
         answer.json().await.map_err(|error| Failure::unreachable("answer_unreadable", error))
     }
+}
+
+/// A backup that the command made itself, as the ledger tells one.
+fn told(made: &ledger::Backup) -> Value {
+    json!({
+        "backup": made.backup, "folder": made.folder, "origin": made.checkpoint.origin,
+        "size": made.checkpoint.size.0, "root": made.checkpoint.root.to_string(),
+        "files": made.files, "bytes": made.bytes, "bytes_copied": made.bytes_copied, "purged": made.purged,
+        "mended": made.mended, "lost": made.lost, "verified": made.verified
+    })
+}
+
+/// The keys with which a backup is checked that is read back, as the configuration has them.
+fn keys_of(ledger: &LedgerConfig) -> Result<BackupKeys, Failure> {
+    let log = read_key(&ledger.log_key_file)?.verifying_key();
+    let mut recorders = vkey::read_all("recorders", &ledger.recorders)?;
+    recorders.push(read_key(&ledger.recorder_key_file)?.verifying_key());
+    Ok(BackupKeys { log, recorders })
 }
 
 fn list(folder: &Path, json: bool) -> Result<(), Failure> {
@@ -149,6 +192,9 @@ fn print(made: &Value) {
         text("bytes"),
         text("bytes_copied")
     );
+    if made["verified"] == true {
+        say!("verified     it was read back, and all of it is good");
+    }
     if made["purged"].as_array().is_some_and(|purged| !purged.is_empty()) {
         say!("removed      {}", text("purged"));
     }
@@ -170,6 +216,7 @@ fn print(made: &Value) {
 pub(super) fn failure(error: &BackupError) -> Failure {
     match error {
         BackupError::Damaged { .. }
+        | BackupError::NotGood { .. }
         | BackupError::Checkpoint { .. }
         | BackupError::NewestContradicts { .. } => Failure::failed(error.code(), error),
         BackupError::Store(StoreError::InUse { .. }) => Failure::unusable(error.code(), error),

@@ -62,7 +62,7 @@ fn print(answer: &Value) {
     }
     let Some(erasure) = answer["erasure"].as_str() else {
         if answer["order"].is_string() {
-            say!("{}", how_to_approve("exhibit erase --approve", answer));
+            say!("{}", how_to_approve("erase", answer));
         }
         return;
     };
@@ -81,10 +81,12 @@ fn print(answer: &Value) {
     for backup in made {
         let folder = backup["folder"].as_str().unwrap_or_default();
         let folder = proto::terminal::shown(folder);
-        say!(
-            "backup       {} in {folder} still holds it, until it is removed there",
-            backup["backup"]
-        );
+        let holds = if backup["unfinished"] == true {
+            "was cut off, or is being made, and may hold part of it, until the next one there is done"
+        } else {
+            "still holds it, until it is removed there"
+        };
+        say!("backup       {} in {folder} {holds}", backup["backup"]);
     }
     if answer["backups"]["being_made"] == true {
         say!("backup       one was being made, and holds it too");

@@ -1,7 +1,8 @@
 //! `exhibit export`: ask a query node for a package, and unpack it.
 
-use std::fs::File;
+use std::fs::{File, Permissions};
 use std::io::Write;
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 
 use clap::Args;
@@ -130,5 +131,9 @@ fn unpack(zip: &File, out: &Path) -> Result<(), Failure> {
         (Some(only), None) if only.path().is_dir() => only.path(),
         _ => unpacked.path().to_owned(),
     };
-    std::fs::rename(&bag, out).map_err(|error| failure::file(out, &error))
+    // As the folder that it comes out of: what was disclosed to one user is not for all of the machine.
+    let private = Permissions::from_mode(0o700);
+    std::fs::set_permissions(&bag, private)
+        .and_then(|()| std::fs::rename(&bag, out))
+        .map_err(|error| failure::file(out, &error))
 }

@@ -114,7 +114,17 @@ pub(super) fn bar() -> ProgressBar {
     )
 }
 
-pub(super) fn print(report: &FsckReport, seconds: f64) {
+/// What was counted and found, and what to do about it.
+fn print(report: &FsckReport, seconds: f64) {
+    print_counts_and_findings(report, seconds);
+    if !report.is_good() {
+        say!(
+            "Change nothing, copy the folder, and read \"When fsck says FAIL\" in docs/ledger.md; --json has more findings"
+        );
+    }
+}
+
+pub(super) fn print_counts_and_findings(report: &FsckReport, seconds: f64) {
     if report.is_opened {
         print_counts(report, seconds);
     } else {
@@ -140,9 +150,6 @@ pub(super) fn print(report: &FsckReport, seconds: f64) {
         let all: u64 = report.found.values().sum();
         let kinds = report.found.len();
         say!("NOT GOOD: {all} findings of {kinds} kinds. One damaged place may give several.");
-        say!(
-            "Change nothing, copy the folder, and read \"When fsck says FAIL\" in docs/ledger.md; --json has more findings"
-        );
     }
 }
 
@@ -157,6 +164,11 @@ fn print_counts(report: &FsckReport, seconds: f64) {
     if report.purge_pending {
         say!(
             "purge        PENDING: erased bytes are still on the disk; the next start takes them off"
+        );
+    }
+    if report.moment_left {
+        say!(
+            "snapshot     LEFT OVER from a backup that was cut off: the next start, or backup, removes it"
         );
     }
     say!("holds        {}", report.holds);
@@ -187,6 +199,7 @@ pub(super) fn as_json(report: &FsckReport, seconds: f64) -> serde_json::Value {
     json!({
         "good": report.is_good(), "opened": report.is_opened, "entries": report.entries, "disclosures": report.disclosures, "erased": report.erased,
         "keys": report.keys, "holds": report.holds, "purge_pending": report.purge_pending,
+        "snapshot_left": report.moment_left,
         "tiles": report.tiles, "chains": report.chains, "seals": report.seals,
         "seals_without_key": report.seals_without_key, "bytes": report.bytes,
         "entries_per_second": entries_per_second, "megabytes_per_second": megabytes_per_second,

@@ -105,7 +105,7 @@ fn print(answer: &Value) {
         say!("covers       {}", covered(covers));
     }
     if answer["order"].is_string() {
-        say!("{}", how_to_approve("exhibit hold approve", answer));
+        say!("{}", how_to_approve("hold", answer));
     } else if answer["released"].is_string() {
         say!("released     {}", shown(&answer["released"]));
     } else {

@@ -1,15 +1,20 @@
 //! What `exhibit erase`, `exhibit hold` and `exhibit orders` have in common: an order is asked for by one person, and
 //! approved by another, who is shown first what it is.
 
+#[cfg(test)]
+mod tests;
+mod told;
+
 use std::path::{Path, PathBuf};
 
 use clap::Args;
 use jiff::Timestamp;
+use ledger::approved_with;
 use reqwest::Client;
 use serde_json::{Value, json};
 
+pub(super) use self::told::{covered, tell};
 use crate::failure::Failure;
-use crate::say::say;
 use crate::service::{ask, client_builder, read_token};
 
 /// Where the ledger is, and who asks.
@@ -99,6 +104,14 @@ fn nanoseconds(time: &str) -> Result<u64, Failure> {
     })
 }
 
+fn check_id(order: &str) -> Result<(), Failure> {
+    if order.len() == 32 && order.bytes().all(|byte| byte.is_ascii_hexdigit()) {
+        return Ok(());
+    }
+    let message = format!("{order:?} is no order: it has 32 hex digits");
+    Err(Failure::unusable("order_unusable", message))
+}
+
 impl Door {
     /// Asks for an order, and has it approved when the approver's token is at hand. What the ledger answered last.
     pub(super) async fn order(
@@ -109,14 +122,34 @@ impl Door {
         let asked = self.post("/v1/orders", order, self.token_file.as_deref()).await?;
         let Some(approver) = approved_by else { return Ok(asked) };
         let id = asked["order"].as_str().unwrap_or_default();
-        let approval = json!({ "kind": order["kind"] });
-        let approved =
-            self.post(&format!("/v1/orders/{id}/approve"), &approval, Some(approver)).await;
-        approved.map_err(|failure| {
-            let id = proto::terminal::shown(id);
+        let kind = order["kind"].as_str().unwrap_or_default();
+        self.carry_out(id, kind, Some(approver)).await.map_err(|failure| {
+            if failure.may_be_done() {
+                return failure;
+            }
+            let (id, command) = (proto::terminal::shown(id), approved_with(kind));
             failure.and(&format!(
-                "nothing was done. Order {id} waits all the same, for 24 h: have somebody with the role approver approve it"
+                "nothing was done. Order {id} waits all the same, for 24 h, for somebody with the role approver: exhibit \
+                 {command} {id}"
             ))
+        })
+    }
+
+    /// Has an order carried out by this approver. What fails otherwise than by a refusal may have been done: the ledger goes
+    /// on when whoever asked went away.
+    async fn carry_out(
+        &self,
+        id: &str,
+        kind: &str,
+        approver: Option<&Path>,
+    ) -> Result<Value, Failure> {
+        let approval = json!({ "kind": kind });
+        let done = self.post(&format!("/v1/orders/{id}/approve"), &approval, approver).await;
+        done.map_err(|failure| {
+            if !failure.may_be_done() {
+                return failure;
+            }
+            failure.and(&unknown_outcome(&proto::terminal::shown(id), kind))
         })
     }
 
@@ -131,28 +164,28 @@ impl Door {
         let waiting = self.waiting(order).await?;
         let kind = waiting["kind"].as_str().unwrap_or_default();
         if !kinds.contains(&kind) {
-            let command = match kind {
-                "erase" => "exhibit erase --approve",
-                _ => "exhibit hold approve",
-            };
-            let message =
-                format!("order {order} is to {kind}, and is approved with: {command} {order}");
+            let command = approved_with(kind);
+            let message = format!(
+                "order {order} is to {kind}, and is approved with: exhibit {command} {order}"
+            );
             return Err(Failure::unusable("order_of_another_kind", message));
         }
         if !json {
             tell(&waiting);
         }
-        let path = format!("/v1/orders/{order}/approve");
-        self.post(&path, &json!({ "kind": kind }), self.token_file.as_deref()).await
+        self.carry_out(order, kind, self.token_file.as_deref()).await
+    }
+
+    /// Takes an order back.
+    pub(super) async fn withdraw(&self, order: &str) -> Result<Value, Failure> {
+        check_id(order)?;
+        let path = format!("/v1/orders/{order}/withdraw");
+        self.post(&path, &json!({}), self.token_file.as_deref()).await
     }
 
     /// An order that waits.
     pub(super) async fn waiting(&self, order: &str) -> Result<Value, Failure> {
-        let is_id = order.len() == 32 && order.bytes().all(|byte| byte.is_ascii_hexdigit());
-        if !is_id {
-            let message = format!("{order:?} is no order: it has 32 hex digits");
-            return Err(Failure::unusable("order_unusable", message));
-        }
+        check_id(order)?;
         let mut listed = self.list("/v1/orders").await?;
         let orders = listed["orders"].as_array_mut().map(std::mem::take).unwrap_or_default();
         let is_it = |listed: &Value| {
@@ -189,142 +222,37 @@ impl Door {
     }
 }
 
+/// What is to be said when nobody knows whether an order was carried out.
+fn unknown_outcome(id: &str, kind: &str) -> String {
+    let look = match kind {
+        "erase" => {
+            "What was erased the log says: exhibit sql \"SELECT leaf_index, recorded_at FROM events WHERE kind = \
+             'DisclosureErased' ORDER BY leaf_index DESC LIMIT 10\""
+        }
+        _ => "What is held says: exhibit hold list",
+    };
+    format!(
+        "Order {id} MAY HAVE BEEN CARRIED OUT, or is being carried out now: the ledger goes on without whoever asked. While \
+         exhibit orders list names it, it was not; when it does not, it was, or the ledger was started anew. {look}"
+    )
+}
+
 fn client() -> Result<Client, Failure> {
     client_builder().build().map_err(|error| Failure::unusable("client", error))
 }
 
 async fn read(request: reqwest::RequestBuilder) -> Result<Value, Failure> {
     let answer = ask(request).await?;
-    answer.json().await.map_err(|error| Failure::unreachable("answer_unreadable", error))
+    let read = answer.json().await;
+    read.map_err(|error| Failure::unreachable("answer_unreadable", error).perhaps_done())
 }
 
-/// An order that waits, or a hold, line by line.
-pub(super) fn tell(told: &Value) {
-    for (label, value) in lines(told) {
-        say!("{label:<12} {value}");
-    }
-}
-
-fn lines(told: &Value) -> Vec<(&'static str, String)> {
-    let mut lines = Vec::new();
-    let text = |value: &Value| match value.as_str() {
-        Some(text) => proto::terminal::shown(text).into_owned(),
-        None => proto::terminal::shown(&value.to_string()).into_owned(),
-    };
-    for (label, value) in [
-        ("order", &told["order"]),
-        ("kind", &told["kind"]),
-        ("hold", &told["hold"]),
-        ("released", &told["released"]),
-    ] {
-        if !value.is_null() {
-            lines.push((label, text(value)));
-        }
-    }
-    if let Some(scope) = told["scope"].as_object() {
-        let all: Vec<_> = scope.iter().map(|(field, value)| condition(field, value)).collect();
-        lines.push(("about", all.join(", ")));
-    }
-    let would = &told["would"];
-    if would["leaves"].is_u64() {
-        let message = format!(
-            "{} disclosures of {} leaves, under {} keys; {} open exchanges are left out",
-            would["disclosures"], would["leaves"], would["keys"], would["open_exchanges"]
-        );
-        lines.push(("would erase", message));
-    }
-    for covers in [&would["covers"], &told["covers"]].into_iter().filter_map(Value::as_u64) {
-        lines.push(("covers", covered(covers)));
-    }
-    if let Some(released) = would.get("hold").filter(|_| would["scope"].is_object()) {
-        lines.push(("would release", text(released)));
-    }
-    if !told["reason"].is_null() {
-        lines.push(("reason", text(&told["reason"])));
-    }
-    for (label, field) in [("asked by", "asked_by"), ("approved by", "approved_by")] {
-        if let Some(subject) = told[field]["subject"].as_str() {
-            let issuer = text(&told[field]["issuer"]);
-            lines.push((label, format!("{} of {issuer}", proto::terminal::shown(subject))));
-        }
-    }
-    let times = [
-        ("asked at", "asked_at_ns"),
-        ("expires at", "expires_at_ns"),
-        ("placed at", "placed_at_ns"),
-    ];
-    for (label, field) in times {
-        lines.extend(told[field].as_u64().map(|ns| (label, instant(ns))));
-    }
-    lines
-}
-
-/// What a hold keeps.
-pub(super) fn covered(count: u64) -> String {
-    match count {
-        0 => "NOTHING that is in the log now: look at subject and issuer as the issuer writes them"
-            .to_owned(),
-        1 => "1 exchange, or event outside of any, when it was asked for".to_owned(),
-        count => format!("{count} exchanges, or events outside of any, when it was asked for"),
-    }
-}
-
-fn condition(field: &str, value: &Value) -> String {
-    let said = match (field, value.as_u64()) {
-        ("from_ns", Some(ns)) => format!("from {}", instant(ns)),
-        ("before_ns", Some(ns)) => format!("before {}", instant(ns)),
-        _ => format!("{field} {}", value.as_str().map_or_else(|| value.to_string(), str::to_owned)),
-    };
-    proto::terminal::shown(&said).into_owned()
-}
-
-/// Unix ns as a person reads it.
-fn instant(ns: u64) -> String {
-    let time = Timestamp::from_nanosecond(i128::from(ns));
-    time.map_or_else(|_| format!("{ns} ns"), |time| time.to_string())
-}
-
-/// How somebody else approves an order that waits, with this command.
-pub(super) fn how_to_approve(command: &str, answer: &Value) -> String {
+/// How somebody else approves an order of this kind that waits.
+pub(super) fn how_to_approve(kind: &str, answer: &Value) -> String {
     let order = proto::terminal::shown(answer["order"].as_str().unwrap_or_default());
-    format!("waits for its approval by somebody else, within 24 h: {command} {order}")
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn an_order_is_told_in_words_before_it_is_approved() {
-        let order = json!({
-            "order": "0f", "kind": "erase", "scope": { "subject": "ali\u{202e}ce", "before_ns": 1_000_000_000 },
-            "reason": "request 4711", "asked_by": { "issuer": "https://i", "subject": "cora" },
-            "would": { "leaves": 4, "disclosures": 6, "keys": 2, "open_exchanges": 0 },
-            "asked_at_ns": 2_000_000_000
-        });
-        let told: Vec<_> =
-            lines(&order).into_iter().map(|(label, value)| format!("{label}: {value}")).collect();
-        let told = told.join("\n");
-        for expected in [
-            "kind: erase",
-            "before 1970-01-01T00:00:01Z",
-            "6 disclosures of 4 leaves",
-            "reason: request 4711",
-            "asked by: cora of https://i",
-            "asked at: 1970-01-01T00:00:02Z",
-        ] {
-            assert!(told.contains(expected), "{expected:?} is not in\n{told}");
-        }
-        assert!(!told.contains('\u{202e}'), "{told}");
-        let hold = json!({ "hold": "0f", "scope": { "subject": "alise" }, "covers": 0 });
-        assert!(lines(&hold).iter().any(|(_, value)| value.starts_with("NOTHING")));
-    }
-
-    #[test]
-    fn a_time_is_an_instant_since_1970() {
-        assert_eq!(nanoseconds("1970-01-01T00:00:01Z").unwrap(), 1_000_000_000);
-        for bad in ["1969-12-31T00:00:00Z", "2026-03-01", "yesterday"] {
-            assert!(nanoseconds(bad).is_err(), "{bad}");
-        }
-    }
+    let command = approved_with(kind);
+    format!(
+        "waits for its approval by somebody else, within 24 h: exhibit {command} {order} (with this --ledger, and the \
+         approver's --token-file)"
+    )
 }

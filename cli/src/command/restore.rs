@@ -86,15 +86,25 @@ impl Restore {
         for line in note.trim_end().lines() {
             say!("checkpoint   {line}");
         }
-        fsck::print(report, seconds);
+        fsck::print_counts_and_findings(report, seconds);
         match newest_size.saturating_sub(report.entries) {
             0 => {}
             1 => say!("LOST         entry {}", report.entries),
             lost => say!("LOST         {lost} entries, {} to {}", report.entries, newest_size - 1),
         }
-        if !report.is_good() {
+        if report.is_good() && newest_size > &report.entries && !self.as_new_log {
             eprintln!(
-                "the copy is not good, and no ledger starts on it: bring back another backup"
+                "this copy is BEHIND the newest checkpoint, and is never the log again. Look at it: exhibit ledger --read-only. \
+                 To go on recording: exhibit restore --as-new-log, into another folder"
+            );
+        } else if !report.is_good() && report.is_readable() {
+            eprintln!(
+                "the log is whole, and some of its disclosures are not: exhibit ledger --read-only shows the copy without \
+                 them, and no ledger records on it. Another backup may have them (--backup N)"
+            );
+        } else if !report.is_good() {
+            eprintln!(
+                "the copy is not good, and no ledger starts on it: bring back another backup (--backup N)"
             );
         } else if self.as_new_log {
             eprintln!(

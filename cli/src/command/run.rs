@@ -5,6 +5,7 @@ use std::pin::pin;
 use std::time::Duration;
 
 use clap::Args;
+use jiff::civil::Date;
 use tokio::time::timeout;
 
 use crate::config::{Config, refuse};
@@ -31,6 +32,10 @@ pub(crate) struct Run {
     /// checkpoint that anybody has seen, which are those of the copy (ledger)
     #[arg(long, value_name = "SIZE")]
     restored_is_newest: Option<u64>,
+    /// Today's date, as YYYY-MM-DD: the clock and [ledger.retention] are looked at, and retention may erase by them, though a
+    /// class is kept shorter than before, or the ledger was stopped for long. Another date confirms nothing (ledger)
+    #[arg(long, value_name = "DATE")]
+    retention_confirmed: Option<Date>,
     /// Only show what is there: nothing is recorded, published or changed (ledger)
     #[arg(long)]
     read_only: bool,
@@ -61,6 +66,7 @@ impl Run {
             confirm_clock_step: self.confirm_clock_step,
             without_quorum: self.without_quorum,
             restored_is_newest: self.restored_is_newest.is_some(),
+            retention_confirmed: self.retention_confirmed.and_then(unix_day),
             read_only: self.read_only,
         };
         // Before anything starts, so that a stop is orderly however early it comes.
@@ -93,6 +99,11 @@ impl Run {
         stack.stop().await;
         ended
     }
+}
+
+/// Days since 1970-01-01.
+fn unix_day(date: Date) -> Option<u64> {
+    u64::try_from(date.duration_since(Date::constant(1970, 1, 1)).as_hours() / 24).ok()
 }
 
 /// Who says that a copy is the newest has looked how large the newest is.
@@ -139,6 +150,13 @@ mod tests {
     use super::*;
     use crate::command::keygen::write_key;
 
+    #[test]
+    fn a_date_is_counted_in_days() {
+        let day = |text: &str| unix_day(text.parse().unwrap());
+        assert_eq!((day("1970-01-02"), day("2000-03-01")), (Some(1), Some(11_017)));
+        assert_eq!(day("1969-12-31"), None);
+    }
+
     #[tokio::test]
     async fn tables_that_disagree_leave_nothing_behind() {
         let dir = tempfile::tempdir().unwrap();
@@ -169,6 +187,7 @@ mod tests {
             confirm_clock_step: false,
             without_quorum: false,
             restored_is_newest: None,
+            retention_confirmed: None,
             read_only: false,
         };
         let failure = run.run(Part::All).await.unwrap_err();

@@ -26,6 +26,13 @@ enum Action {
         #[command(flatten)]
         door: Door,
     },
+    /// Take one back, before somebody approves it
+    Withdraw {
+        /// The order, 32 hex digits
+        order: String,
+        #[command(flatten)]
+        door: Door,
+    },
 }
 
 impl Waiting {
@@ -51,11 +58,16 @@ impl Waiting {
                     return Ok(());
                 }
                 tell(&waiting);
-                let command = match waiting["kind"].as_str() {
-                    Some("erase") => "exhibit erase --approve",
-                    _ => "exhibit hold approve",
-                };
-                say!("{}", how_to_approve(command, &waiting));
+                let kind = waiting["kind"].as_str().unwrap_or_default();
+                say!("{}", how_to_approve(kind, &waiting));
+            }
+            Action::Withdraw { order, door } => {
+                let withdrawn = door.withdraw(&order).await?;
+                if json {
+                    say!("{withdrawn}");
+                    return Ok(());
+                }
+                say!("withdrawn    {order}: nobody can approve it any more");
             }
         }
         Ok(())

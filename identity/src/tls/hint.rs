@@ -6,6 +6,13 @@ pub fn hint(reason: &str) -> Option<&'static str> {
     HINTS.iter().find(|(words, _)| reason.contains(words)).map(|(_, hint)| *hint)
 }
 
+/// The same, where no TLS was spoken: that a connection was closed then says nothing of certificates.
+pub fn hint_in_clear(reason: &str) -> Option<&'static str> {
+    hint(reason).filter(|_| !reason.contains(CLOSED))
+}
+
+const CLOSED: &str = "connection closed";
+
 const HINTS: [(&str, &str); 12] = [
     // Of the other side's certificate, as this side sees it.
     (
@@ -51,7 +58,21 @@ const HINTS: [(&str, &str); 12] = [
     ("invalid HTTP version", "the other side may speak TLS: https in place of http?"),
     // The alert that would tell comes when the handshake is over here, and can be lost with the connection.
     (
-        "connection closed",
+        CLOSED,
         "over TLS, the other side may not have taken this side's certificate: its log says why",
     ),
 ];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Break it: let `hint_in_clear` be `hint`.
+    #[test]
+    fn without_tls_a_closed_connection_says_nothing_of_certificates() {
+        let closed = "connection closed before message completed";
+        assert!(hint(closed).is_some_and(|hint| hint.contains("certificate")));
+        assert_eq!(hint_in_clear(closed), None);
+        assert_eq!(hint_in_clear("invalid HTTP version parsed"), hint("invalid HTTP version"));
+    }
+}

@@ -3,13 +3,15 @@
 //! ```text
 //! lock                          held while a backup is made, shared while one is restored
 //! files/<SHA-256>               the bytes of a file, once, however many backups hold it
-//! files/<SHA-256>.damaged       what is no more what was written, put aside; nobody needs it
+//! files/<SHA-256>.damaged       what is no more what was written, put aside; it goes with the last backup that names it
 //! backups/<number>.<SHA-256 of this very file>.json
+//! read-back/                    there while a backup is read back (`read_back.rs`)
 //! ```
 //!
 //! What stands there is never written again. A backup exists once its manifest has its name, after all its files are
 //! durable. A crash before that leaves files that no manifest names, and the next backup removes them.
 
+mod give;
 mod purge;
 mod rot;
 #[cfg(test)]
@@ -27,6 +29,7 @@ use tempfile::NamedTempFile;
 use self::rot::is_whole;
 use super::BackupError;
 use super::manifest::{Manifest, StoredFile, parse_name};
+use super::read_back::remove_scratch;
 use crate::folder;
 
 /// Bytes that are read at once.
@@ -39,7 +42,7 @@ const LOCK: &str = "lock";
 
 pub(super) struct Depot {
     dir: PathBuf,
-    _lock: File,
+    _lock: Option<File>,
 }
 
 impl Depot {
@@ -58,19 +61,26 @@ impl Depot {
         let path = dir.join(LOCK);
         let lock = File::options().create(true).truncate(false).write(true).open(&path);
         let lock = lock.map_err(BackupError::file(&path))?;
-        Self::locked(dir, &path, lock, File::try_lock)
+        let depot = Self::locked(dir, &path, lock, File::try_lock)?;
+        remove_scratch(&depot.dir)?;
+        Ok(depot)
     }
 
     /// Opens a folder that holds backups, for one who restores.
     pub(super) fn read(dir: &Path) -> Result<Self, BackupError> {
         let path = dir.join(LOCK);
-        let none = |_| BackupError::Missing {
-            folder: dir.to_owned(),
-            wanted: None,
-            there: "none".to_owned(),
-        };
-        let lock = File::open(&path).map_err(none)?;
+        let lock = File::open(&path).map_err(|_| none(dir))?;
         Self::locked(dir, &path, lock, File::try_lock_shared)
+    }
+
+    /// Opens a folder that holds backups, for one who only looks at their manifests: these are never changed, and may be gone
+    /// at the next look.
+    pub(super) fn look(dir: &Path) -> Result<Self, BackupError> {
+        if !is_one(dir) {
+            return Err(none(dir));
+        }
+        let dir = dir.canonicalize().map_err(BackupError::file(dir))?;
+        Ok(Self { dir, _lock: None })
     }
 
     fn locked(
@@ -80,12 +90,16 @@ impl Depot {
         take: impl FnOnce(&File) -> Result<(), TryLockError>,
     ) -> Result<Self, BackupError> {
         match take(&lock) {
+            // Others that only read leave room for one that reads.
+            Err(TryLockError::WouldBlock) if lock.try_lock_shared().is_ok() => {
+                return Err(BackupError::BeingRead(dir.to_owned()));
+            }
             Err(TryLockError::WouldBlock) => return Err(BackupError::Busy(dir.to_owned())),
             Err(TryLockError::Error(error)) => return Err(BackupError::file(path)(error)),
             Ok(()) => {}
         }
         let dir = dir.canonicalize().map_err(BackupError::file(dir))?;
-        Ok(Self { dir, _lock: lock })
+        Ok(Self { dir, _lock: Some(lock) })
     }
 
     pub(super) fn dir(&self) -> &Path {
@@ -143,9 +157,9 @@ impl Depot {
             let same = (&*file.name, file.bytes, file.modified_ns);
             same == (&*name, metadata.len(), modified_ns) && self.has(file)
         };
-        // Tables never change. Every other file is small, or grows under its name.
-        let is_table = path.extension().is_some_and(|extension| extension == "sst");
-        if is_table && let Some(file) = known.and_then(|known| known.files.iter().find(is_same)) {
+        if is_table(path)
+            && let Some(file) = known.and_then(|known| known.files.iter().find(is_same))
+        {
             return Ok((file.clone(), 0));
         }
         let files = self.dir.join("files");
@@ -161,15 +175,10 @@ impl Depot {
         Ok((file, bytes))
     }
 
-    /// Makes a backup of files that were taken. `before` runs when they are durable, and nothing names them yet.
-    pub(super) fn keep(
-        &self,
-        manifest: &Manifest,
-        before: impl FnOnce() -> Result<(), BackupError>,
-    ) -> Result<(), BackupError> {
+    /// Makes a backup of files that were taken.
+    pub(super) fn keep(&self, manifest: &Manifest) -> Result<(), BackupError> {
         let files = self.dir.join("files");
         folder::sync(&files).map_err(BackupError::file(&files))?;
-        before()?;
         let backups = self.dir.join("backups");
         let failed = || BackupError::file(&backups);
         let encoded = manifest.encode().map_err(std::io::Error::other);
@@ -179,31 +188,6 @@ impl Depot {
         file.as_file().sync_all().map_err(failed())?;
         file.persist(backups.join(name)).map_err(|error| failed()(error.error))?;
         folder::sync(&backups).map_err(failed())
-    }
-
-    /// Puts a file of a backup at `to`, where nothing is yet, durably but for its name.
-    pub(super) fn give(&self, file: &StoredFile, to: &Path) -> Result<(), BackupError> {
-        let path = self.path(file);
-        let damaged = |what: String| BackupError::Damaged {
-            path: path.clone(),
-            what: format!("{what} ({} of the store)", file.name),
-        };
-        let mut from = match File::open(&path) {
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
-                return Err(damaged("it is missing".to_owned()));
-            }
-            opened => opened.map_err(BackupError::file(&path))?,
-        };
-        let mut written = File::create_new(to).map_err(BackupError::file(to))?;
-        let never = AtomicBool::new(false);
-        let (bytes, sha256) = copy((&mut from, &path), (&mut written, to), &never)?;
-        if bytes != file.bytes {
-            return Err(damaged(format!("it has {bytes} bytes, not {}", file.bytes)));
-        }
-        if sha256 != file.sha256 {
-            return Err(damaged("its bytes do not have the SHA-256 that its name says".to_owned()));
-        }
-        written.sync_all().map_err(BackupError::file(to))
     }
 
     fn has(&self, file: &StoredFile) -> bool {
@@ -234,6 +218,10 @@ impl Depot {
     }
 }
 
+fn none(dir: &Path) -> BackupError {
+    BackupError::Missing { folder: dir.to_owned(), wanted: None, there: "none".to_owned() }
+}
+
 /// Whether backups were ever put into this folder.
 pub(super) fn is_one(dir: &Path) -> bool {
     dir.join(LOCK).exists()
@@ -242,6 +230,11 @@ pub(super) fn is_one(dir: &Path) -> bool {
 fn temporary(folder: &Path) -> Result<NamedTempFile, BackupError> {
     let file = tempfile::Builder::new().prefix(CUT_OFF).tempfile_in(folder);
     file.map_err(BackupError::file(folder))
+}
+
+/// Whether it is a table of the store, which never changes. Every other file is small, or grows under its name.
+fn is_table(path: &Path) -> bool {
+    path.extension().is_some_and(|extension| extension == "sst")
 }
 
 /// Everything that stands in a folder.

@@ -1,7 +1,7 @@
 //! The backups that may exist, written down beside the store: an erasure cannot reach them, and says which they are.
 //!
-//! A backup is written down when its files are copied and before its manifest names them, and crossed out after it is
-//! removed. Not known are files of a backup that was cut off before, and backups that a person copied elsewhere.
+//! A backup is written down before its first file is copied, and crossed out after its last one is removed. So a crash leaves
+//! one too many here, never one too few. Backups that a person copied elsewhere are not known.
 
 use std::fs;
 use std::io;
@@ -24,6 +24,9 @@ pub struct BackupMade {
     pub made_at_ns: u64,
     /// Size of the checkpoint that was published then. It may hold some entries more.
     pub size: u64,
+    /// It is being made, or was cut off: some of its files may be there.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub unfinished: bool,
 }
 
 /// The backups of the ledger in `data_dir` that may exist, the oldest first.
@@ -51,10 +54,14 @@ pub(super) fn add(data_dir: &Path, made: BackupMade) -> io::Result<()> {
     write(data_dir, &all)
 }
 
-/// Crosses out the backups of a folder that are gone.
-pub(super) fn cross_out(data_dir: &Path, folder: &Path, gone: &[u64]) -> io::Result<()> {
+/// Crosses out those backups of a folder that are gone with all their files, by their numbers.
+pub(super) fn cross_out(
+    data_dir: &Path,
+    folder: &Path,
+    is_gone: impl Fn(u64) -> bool,
+) -> io::Result<()> {
     let mut all = backups_made(data_dir)?;
-    all.retain(|known| known.folder != folder || !gone.contains(&known.backup));
+    all.retain(|known| known.folder != folder || !is_gone(known.backup));
     write(data_dir, &all)
 }
 
@@ -81,11 +88,13 @@ mod tests {
             backup,
             made_at_ns: 5,
             size: 7,
+            unfinished: false,
         };
+        add(dir.path(), BackupMade { unfinished: true, ..made("/a", 2) }).unwrap();
         for one in [made("/a", 1), made("/a", 2), made("/b", 1), made("/a", 2)] {
             add(dir.path(), one).unwrap();
         }
-        cross_out(dir.path(), Path::new("/a"), &[1]).unwrap();
+        cross_out(dir.path(), Path::new("/a"), |backup| backup == 1).unwrap();
         assert_eq!(backups_made(dir.path()).unwrap(), [made("/b", 1), made("/a", 2)]);
     }
 }

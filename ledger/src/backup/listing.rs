@@ -1,5 +1,6 @@
 //! Which backups a folder holds, for whoever has to choose one.
 
+use std::io::ErrorKind;
 use std::path::Path;
 
 use super::BackupError;
@@ -28,11 +29,11 @@ pub type UnreadableBackup = (u64, BackupError);
 /// The backups of a folder, the oldest first; and those of which the manifest cannot be read, with the reason.
 ///
 /// # Errors
-/// [`BackupError::Missing`] when there is no folder of backups; [`BackupError::Busy`] while one is made.
+/// [`BackupError::Missing`] when there is no folder of backups.
 pub fn backups_in(
     folder: &Path,
 ) -> Result<(Vec<BackupListed>, Vec<UnreadableBackup>), BackupError> {
-    let depot = Depot::read(folder)?;
+    let depot = Depot::look(folder)?;
     let (mut listed, mut unreadable) = (Vec::new(), Vec::new());
     for number in depot.numbers()? {
         match depot.find(Some(number)) {
@@ -44,6 +45,9 @@ pub fn backups_in(
                 size: manifest.size,
                 root: manifest.root,
             }),
+            // It went meanwhile.
+            Err(BackupError::Missing { .. }) => {}
+            Err(BackupError::File { source, .. }) if source.kind() == ErrorKind::NotFound => {}
             Err(error) => unreadable.push((number, error)),
         }
     }

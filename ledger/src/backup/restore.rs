@@ -94,8 +94,11 @@ pub fn restore(
     };
     bring_back(&depot, &manifest, &data_dir)?;
     let report = fsck(&data_dir, None, ask.log, ask.recorders, progress)?;
-    if report.is_good() {
+    // The log is whole, whatever became of its disclosures: what contradicts it is told of either.
+    if report.is_readable() {
         agree(&data_dir, report.entries, &newest_checkpoint)?;
+    }
+    if report.is_good() {
         let failed = || BackupError::file(&data_dir);
         restored::finish(&data_dir).map_err(failed())?;
         if ask.new_log.is_some() {
@@ -182,6 +185,7 @@ fn bring_back(depot: &Depot, manifest: &Manifest, data_dir: &Path) -> Result<(),
         backup: made.backup,
         made_at_ns: made.made_at_ns,
         size: made.size,
+        unfinished: false,
     });
     let made: Vec<_> = made.collect();
     list::write(data_dir, &made).map_err(BackupError::file(data_dir))?;

@@ -69,6 +69,24 @@ impl Reader {
 }
 
 impl Doors {
+    /// Knows the caller by its token; records whoever nobody knows.
+    pub(super) async fn know(
+        &self,
+        authorization: Option<&str>,
+        extensions: &Extensions,
+    ) -> Result<(Principal, Client), Status> {
+        let address = extensions.get::<ConnectInfo<SocketAddr>>().map(|info| info.0.ip());
+        let client = Client { address };
+        let known = match BearerToken::from_header(authorization) {
+            Ok(token) => self.readers.authenticate(token.as_str(), &self.audience).await,
+            Err(error) => Err(error),
+        };
+        match known {
+            Ok(principal) => Ok((principal, client)),
+            Err(error) => Err(self.unknown(&error, &client).await?),
+        }
+    }
+
     /// Knows the caller by its token and finds the role that may read; records whoever is turned away.
     pub(super) async fn admit(
         &self,
@@ -76,16 +94,7 @@ impl Doors {
         extensions: &Extensions,
         reading: Reading,
     ) -> Result<Reader, Status> {
-        let address = extensions.get::<ConnectInfo<SocketAddr>>().map(|info| info.0.ip());
-        let client = Client { address };
-        let known = match BearerToken::from_header(authorization) {
-            Ok(token) => self.readers.authenticate(token.as_str(), &self.audience).await,
-            Err(error) => Err(error),
-        };
-        let principal = match known {
-            Ok(principal) => principal,
-            Err(error) => return Err(self.unknown(&error, &client).await?),
-        };
+        let (principal, client) = self.know(authorization, extensions).await?;
         let Some(role) = strongest(&principal) else {
             let denied = accessed(reading, Outcome::Denied, None, self.published_size());
             self.write_down(denied, Some(&principal), &client).await?;

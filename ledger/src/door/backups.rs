@@ -2,44 +2,85 @@
 
 use std::sync::Arc;
 
-use axum::extract::State;
+use axum::body::Bytes;
+use axum::extract::{DefaultBodyLimit, State};
 use axum::http::{Extensions, HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::post;
 use axum::{Json, Router};
 use proto::Role;
 use proto::v1::evidence_accessed::{Door, Result as Outcome};
+use serde::Deserialize;
 use serde_json::json;
 use tonic::{Code, Status};
 
 use super::access::Reading;
 use super::problem::{problem, refusal};
 use super::{Doors, status};
-use crate::backup::{Backup, BackupError, Backups};
+use crate::backup::{Backup, BackupError, Backups, ReadBack};
+
+/// Nothing but a word of how.
+const MAX_BODY_BYTES: usize = 1 << 10;
 
 pub(super) fn router(doors: Doors) -> Router {
-    Router::new().route("/v1/backups", post(make)).with_state(doors)
+    Router::new()
+        .route("/v1/backups", post(make))
+        .layer(DefaultBodyLimit::max(MAX_BODY_BYTES))
+        .with_state(doors)
+}
+
+/// How a backup is asked for; nothing at all is the default.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Asked {
+    /// It is read back and checked before it is answered.
+    #[serde(default)]
+    verify: bool,
+}
+
+impl Asked {
+    fn read(body: &Bytes) -> Result<Self, serde_json::Error> {
+        if body.is_empty() { Ok(Self::default()) } else { serde_json::from_slice(body) }
+    }
 }
 
 /// Makes a backup, and answers when it is whole.
-async fn make(State(doors): State<Doors>, extensions: Extensions, headers: HeaderMap) -> Response {
+async fn make(
+    State(doors): State<Doors>,
+    extensions: Extensions,
+    headers: HeaderMap,
+    body: Bytes,
+) -> Response {
     let header = headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok());
-    match admit(&doors, header, &extensions).await {
-        Ok(backups) => match backups.make().await {
-            Ok(backup) => Json(answer(&backup)).into_response(),
-            Err(error) => {
-                tracing::error!(%error, "a backup was not made");
-                let status = match error {
-                    BackupError::Busy(_)
-                    | BackupError::Purging
-                    | BackupError::OtherLog { .. }
-                    | BackupError::OtherHistory { .. } => StatusCode::CONFLICT,
-                    _ => StatusCode::SERVICE_UNAVAILABLE,
-                };
-                problem(status, error.code(), &error.to_string())
-            }
-        },
-        Err(refused) => refusal(&refused),
+    let backups = match admit(&doors, header, &extensions).await {
+        Ok(backups) => backups,
+        Err(refused) => return refusal(&refused),
+    };
+    let read_back = match Asked::read(&body) {
+        Ok(Asked { verify: true }) => ReadBack::Now,
+        Ok(Asked { verify: false }) => ReadBack::OneIn(0),
+        Err(error) => {
+            let message = format!("what is asked for cannot be read: {error}");
+            return problem(StatusCode::BAD_REQUEST, "backup_unusable", &message);
+        }
+    };
+    match backups.make(read_back).await {
+        Ok(backup) => Json(answer(&backup)).into_response(),
+        Err(error) => {
+            tracing::error!(%error, "a backup was not made, or is not good");
+            let status = match error {
+                BackupError::Busy(_)
+                | BackupError::BeingRead(_)
+                | BackupError::Purging
+                | BackupError::OtherLog { .. }
+                | BackupError::OtherHistory { .. } => StatusCode::CONFLICT,
+                BackupError::NotGood { .. } | BackupError::Damaged { .. } => {
+                    StatusCode::INTERNAL_SERVER_ERROR
+                }
+                _ => StatusCode::SERVICE_UNAVAILABLE,
+            };
+            problem(status, error.code(), &error.to_string())
+        }
     }
 }
 
@@ -71,6 +112,6 @@ fn answer(backup: &Backup) -> serde_json::Value {
         "backup": backup.backup, "folder": backup.folder, "origin": backup.checkpoint.origin,
         "size": backup.checkpoint.size.0, "root": backup.checkpoint.root.to_string(), "files": backup.files,
         "bytes": backup.bytes, "bytes_copied": backup.bytes_copied, "purged": backup.purged,
-        "mended": backup.mended, "lost": backup.lost
+        "mended": backup.mended, "lost": backup.lost, "verified": backup.verified
     })
 }

@@ -2,15 +2,13 @@
 //!
 //! Who asked for what, who approved, and what was refused and why is recorded before it is answered.
 
-use std::net::SocketAddr;
-
 use axum::body::Bytes;
-use axum::extract::{ConnectInfo, DefaultBodyLimit, Path, State};
+use axum::extract::{DefaultBodyLimit, Path, State};
 use axum::http::{Extensions, HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use axum::{Json, Router};
-use identity::{BearerToken, Principal};
+use identity::Principal;
 use proto::Role;
 use proto::kind::Kind;
 use proto::v1::evidence_accessed::{Door, Result as Outcome};
@@ -32,6 +30,7 @@ pub(super) fn router(doors: Doors) -> Router {
     Router::new()
         .route("/v1/orders", post(ask).get(waiting))
         .route("/v1/orders/{id}/approve", post(approve))
+        .route("/v1/orders/{id}/withdraw", post(withdraw))
         .route("/v1/holds", get(holds))
         .layer(DefaultBodyLimit::max(MAX_BODY_BYTES))
         .with_state(doors)
@@ -106,6 +105,27 @@ async fn approve(
     visitor.answer(&doors, json!({ "approve": id }), outcome).await
 }
 
+/// Takes an order back, before somebody approves what was a mistake.
+async fn withdraw(
+    State(doors): State<Doors>,
+    Path(id): Path<String>,
+    extensions: Extensions,
+    headers: HeaderMap,
+) -> Response {
+    let roles = [Role::Compliance, Role::Approver];
+    let visitor = match Visitor::admit(&doors, &headers, &extensions, &roles).await {
+        Ok(visitor) => visitor,
+        Err(refused) => return refused,
+    };
+    let id = order::id(&id);
+    let asked = json!({ "withdraw": id.as_ref().map(ToString::to_string).unwrap_or_default() });
+    let outcome = match id {
+        Ok(id) => visitor.erasures.withdraw(id).await,
+        Err(error) => Err(error),
+    };
+    visitor.answer(&doors, asked, outcome).await
+}
+
 /// Who may look: those who have to do with orders, and those who check them.
 const LOOKERS: [Role; 4] = [Role::Compliance, Role::Approver, Role::Auditor, Role::Admin];
 
@@ -151,20 +171,9 @@ impl Visitor {
         extensions: &Extensions,
         roles: &[Role],
     ) -> Result<Self, Response> {
-        let address = extensions.get::<ConnectInfo<SocketAddr>>().map(|info| info.0.ip());
-        let client = Client { address };
         let header = headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok());
-        let known = match BearerToken::from_header(header) {
-            Ok(token) => doors.readers.authenticate(token.as_str(), &doors.audience).await,
-            Err(error) => Err(error),
-        };
-        let principal = match known {
-            Ok(principal) => principal,
-            Err(error) => {
-                let refused = doors.unknown(&error, &client).await.unwrap_or_else(|status| status);
-                return Err(refusal(&refused));
-            }
-        };
+        let known = doors.know(header, extensions).await;
+        let (principal, client) = known.map_err(|status| refusal(&status))?;
         let role = roles.iter().find(|role| principal.has_role(role.as_str()));
         let (Some(role), Some(erasures)) = (role, doors.erasures.clone()) else {
             let message = match role {
@@ -245,6 +254,7 @@ fn refused(error: &OrderError) -> Response {
         | OrderError::AlreadyErased(_) => StatusCode::NOT_FOUND,
         OrderError::SamePerson => StatusCode::FORBIDDEN,
         OrderError::Held(_)
+        | OrderError::HoldsDamaged(_)
         | OrderError::Open(_)
         | OrderError::ClassForbids(_)
         | OrderError::OtherKind { .. }

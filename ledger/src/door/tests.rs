@@ -57,11 +57,23 @@ impl House {
 
     /// The same folder, after a stop.
     async fn restart(self) -> Self {
+        self.restart_with(Options::default()).await
+    }
+
+    async fn restart_with(self, options: Options) -> Self {
+        self.restart_after(options, |_| {}).await
+    }
+
+    /// The same folder, in which something was done to the store meanwhile.
+    async fn restart_after(self, options: Options, change: impl FnOnce(&RocksStore)) -> Self {
         let (dir, config) = (self.dir, self.config);
         self.ledger.stop().await;
+        let path = dir.path().join("ledger/store");
+        eventually("the store is closed", || RocksStore::open(&path).is_ok()).await;
+        change(&RocksStore::open(&path).unwrap());
         let deadline = Instant::now() + Duration::from_secs(20);
         loop {
-            match Ledger::start(config.clone(), Options::default()).await {
+            match Ledger::start(config.clone(), options).await {
                 Ok(ledger) => return Self { dir, config, ledger },
                 Err(error) => assert!(Instant::now() < deadline, "{error}"),
             }

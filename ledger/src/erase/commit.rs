@@ -9,28 +9,37 @@ use proto::v1::disclosure_erased::Ground;
 
 use super::Erasures;
 use super::order::OrderError;
+use super::parts::Keys;
 use super::plan::Plan;
 use crate::own::Content;
 use crate::sequencer::{Committed, HoldChange, Rider, Stopped};
+use crate::store::StoreError;
 
 /// Under which a purge that failed is reported.
 const PURGE: &str = "what was erased is not off the disk yet";
 
 impl Erasures {
-    /// The one commit of an erasure; its id.
+    /// Erases what was planned, in one commit, or of one large exchange in several; the erasure's id. The caller holds `work`
+    /// since the plan was made.
     pub(super) async fn erase(
-        &self,
-        plan: Plan,
+        self: &Arc<Self>,
+        plan: &Plan,
         ground: Ground,
         contents: Vec<Content>,
     ) -> Result<Id, OrderError> {
         let id = fresh_id()?;
-        let mut rider = Rider::default();
+        let keys: Keys = Arc::new(plan.units.iter().map(|(key, _)| *key).collect());
+        let mut parts = self.parts(plan, &keys).await?;
         let mut contents = Some(contents);
-        let mut events = Vec::with_capacity(plan.leaves());
-        for (key, unit) in plan.units {
-            rider.destroyed.push(key);
-            for leaf in unit.leaves {
+        while let Some(part) = parts.pop() {
+            let leaves = self.disclosing(part, &keys).await?;
+            let mut rider = Rider::default();
+            if parts.is_empty() {
+                rider.destroyed = keys.iter().copied().collect();
+                rider.looked_to = self.quiet_up_to(plan.looked_to, &keys).await?;
+            }
+            let mut events = Vec::with_capacity(leaves.len());
+            for leaf in leaves {
                 rider.erased.extend(leaf.slots.iter().map(|slot| (leaf.index, *slot)));
                 let erased = DisclosureErased {
                     event_id: leaf.event_id,
@@ -44,8 +53,12 @@ impl Erasures {
                 let contents = contents.take().unwrap_or_default();
                 events.push((Kind::DisclosureErased(erased), contents));
             }
+            if events.is_empty() {
+                let reason = "what was to be erased is not where it was found";
+                return Err(StoreError::Damaged(reason.to_owned()).into());
+            }
+            self.own.record_with(events, rider).await?;
         }
-        self.own.record_with(events, rider).await?;
         Ok(id)
     }
 

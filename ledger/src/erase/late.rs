@@ -4,6 +4,7 @@
 //! Retention counts from the last event of an exchange. Most exchanges end with their closing event; of the few in which a
 //! stream went on after it, the place of the newest event is remembered here, so that nobody has to search the log for it.
 
+use std::collections::hash_map::Entry;
 use std::collections::{HashMap, HashSet};
 
 use proto::decode_entry;
@@ -17,17 +18,40 @@ use crate::vault::{self, KeyId};
 const ENTRIES_AT_ONCE: usize = 1_024;
 const BYTES_AT_ONCE: usize = 4 << 20;
 
+/// Open exchanges that are remembered: some ten MiB. Most never close because their gateway ended. Of one that is forgotten
+/// every further event counts as late, its closing event, too, so that it is kept the longer.
+const MAX_OPEN: usize = 500_000;
+/// Exchanges that went on, of which the newest leaf is remembered exactly: about 50 MiB.
+const MAX_LATE: usize = 1_000_000;
+/// Of the others only the newest leaf of all those is, that share so many bits of their key: 8 MiB. They are kept the longer.
+const SHARED_BITS: u32 = 20;
+
 /// What came late, and what is open.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Late {
     /// Leaves before this were looked at.
     next: u64,
     open: HashSet<KeyId>,
     /// The newest leaf of each exchange that went on after its closing event.
     late: HashMap<KeyId, u64>,
+    /// Of those for which there was no room: the newest leaf + 1 of all that share some bits, or 0.
+    shared: Vec<u64>,
+    max_open: usize,
+    max_late: usize,
+}
+
+impl Default for Late {
+    fn default() -> Self {
+        Self::bounded(MAX_OPEN, MAX_LATE)
+    }
 }
 
 impl Late {
+    fn bounded(max_open: usize, max_late: usize) -> Self {
+        let (open, late, shared) = (HashSet::new(), HashMap::new(), Vec::new());
+        Self { next: 0, open, late, shared, max_open, max_late }
+    }
+
     /// Looks at the next leaves, `most` of them at most; whether that was all.
     ///
     /// # Errors
@@ -59,7 +83,7 @@ impl Late {
 
     fn see(&mut self, index: u64, exchange: KeyId, kind: &Kind) {
         let is_late = if matches!(kind, Kind::RequestReceived(_)) {
-            !self.open.insert(exchange)
+            self.opens(exchange)
         } else if closes_exchange(kind) {
             // One that was refused before it could be decided closes alone.
             !self.open.remove(&exchange) && request_event_id(kind).is_some()
@@ -67,19 +91,54 @@ impl Late {
             !self.open.contains(&exchange)
         };
         if is_late {
-            self.late.insert(exchange, index);
+            self.goes_on(exchange, index);
         }
     }
 
-    /// Whether anything of a closed exchange stands at or behind a leaf.
+    /// Whether it was open already.
+    fn opens(&mut self, exchange: KeyId) -> bool {
+        if self.open.len() >= self.max_open && !self.open.contains(&exchange) {
+            self.open.clear();
+        }
+        !self.open.insert(exchange)
+    }
+
+    fn goes_on(&mut self, exchange: KeyId, index: u64) {
+        let has_room = self.late.len() < self.max_late;
+        match self.late.entry(exchange) {
+            Entry::Occupied(mut newest) => _ = newest.insert(index),
+            Entry::Vacant(place) if has_room => _ = place.insert(index),
+            Entry::Vacant(_) => {
+                self.shared.resize(1 << SHARED_BITS, 0);
+                self.shared[shared_at(&exchange)] = index + 1;
+            }
+        }
+    }
+
+    /// Leaves before this were looked at.
+    pub(super) fn looked_to(&self) -> u64 {
+        self.next
+    }
+
+    /// Whether anything of a closed exchange stands at or behind a leaf, or may.
     pub(super) fn reaches(&self, exchange: &KeyId, index: u64) -> bool {
-        self.late.get(exchange).is_some_and(|newest| *newest >= index)
+        let shared = self.shared.get(shared_at(exchange)).is_some_and(|newest| *newest > index);
+        shared || self.late.get(exchange).is_some_and(|newest| *newest >= index)
     }
 
     /// Nobody asks for leaves before this any more.
     pub(super) fn forget_before(&mut self, index: u64) {
         self.late.retain(|_, newest| *newest >= index);
+        if self.shared.iter().all(|newest| *newest <= index) {
+            self.shared = Vec::new();
+        }
     }
+}
+
+/// Ids of keys are hashes.
+fn shared_at(exchange: &KeyId) -> usize {
+    let bits = exchange.first_chunk().map_or(0, |first| u32::from_be_bytes(*first));
+    usize::try_from(bits >> (u32::BITS - SHARED_BITS)).unwrap_or_default()
 }
 
 #[cfg(test)]
@@ -117,5 +176,25 @@ mod tests {
         assert!(late.reaches(&two, 9));
         late.forget_before(8);
         assert!(!late.reaches(&one, 0) && late.reaches(&two, 9));
+    }
+
+    /// Break it: let `opens` and `goes_on` go without their bounds, or `goes_on` drop what has no room.
+    #[test]
+    fn what_has_no_room_is_kept_the_longer() {
+        let mut late = Late::bounded(4, 4);
+        let asked = Kind::RequestReceived(RequestReceived::default());
+        let message = Kind::StreamMessage(StreamMessage::default());
+        for number in 0..100 {
+            late.see(u64::from(number), [number; 16], &asked);
+            assert!(late.open.len() <= 4);
+        }
+        for number in 0..100 {
+            late.see(200 + u64::from(number), [number; 16], &message);
+            assert!(late.late.len() <= 4);
+        }
+        // Nothing is said to be over sooner, whether it was forgotten or shares its place. (The last four are open still.)
+        assert!((0..96).all(|number| late.reaches(&[number; 16], 200 + u64::from(number))));
+        late.forget_before(400);
+        assert!(late.shared.is_empty() && !late.reaches(&[0; 16], 0));
     }
 }

@@ -109,12 +109,14 @@ impl Task {
             return Ok(());
         }
         let id = id.to_string();
-        let command = match self {
-            Self::Erase(_) => format!("erase --approve {id}"),
-            Self::Hold(_) | Self::Release(_) => format!("hold approve {id}"),
-        };
+        let command = format!("{} {id}", approved_with(kind));
         Err(OrderError::OtherKind { id, kind, command })
     }
+}
+
+/// The command of `exhibit` with which somebody approves an order of this kind, but for its id.
+pub fn approved_with(kind: &str) -> &'static str {
+    if kind == "erase" { "erase --approve" } else { "hold approve" }
 }
 
 /// Why an order is not taken, or not carried out.
@@ -152,10 +154,16 @@ pub(crate) enum OrderError {
     Open(usize),
     #[error("it is held: release {} first", .0.join(", "))]
     Held(Vec<String>),
+    #[error(
+        "a legal hold cannot be read, so nobody can tell what may be erased, and nothing is: {0}. `exhibit fsck` names it; \
+         look for it in a backup"
+    )]
+    HoldsDamaged(String),
     #[error("the retention class {0} of the ledger's configuration forbids erasure")]
     ClassForbids(String),
     #[error(
-        "it is more than one erasure takes, {} leaves: erase in parts, with from_ns and before_ns{}",
+        "it is more than one erasure takes, {} leaves: erase in parts, with from_ns and before_ns{}. An exchange that is larger \
+         alone is erased alone, by its id",
         super::unit::MAX_LEAVES, fits(.before_ns)
     )]
     TooLarge { before_ns: Option<u64> },
@@ -185,6 +193,7 @@ impl OrderError {
             Self::OtherKind { .. } => "order_of_another_kind",
             Self::Open(_) => "exchanges_open",
             Self::Held(_) => "held",
+            Self::HoldsDamaged(_) => "holds_damaged",
             Self::ClassForbids(_) => "class_forbids_erasure",
             Self::TooLarge { .. } => "erasure_too_large",
             Self::Store(_) => "store_failed",

@@ -12,8 +12,8 @@ use super::unit::{Gather, MAX_LEAVES, Unit};
 use super::{Erasures, Work, Working};
 use crate::vault::KeyId;
 
-/// Leaves that are gathered to see which of them an order takes: those of open exchanges, and of exchanges that reach
-/// beyond its times, are among them and count for nothing.
+/// Units that are gathered to see which of them an order takes: open ones, and such as reach beyond its times, are among them
+/// and count for nothing.
 const MAX_GATHERED: usize = 4 * MAX_LEAVES;
 /// Keys that are counted: 16 bytes each.
 const MAX_COUNTED: usize = 1_000_000;
@@ -24,23 +24,24 @@ pub(super) struct Plan {
     pub(super) units: Vec<(KeyId, Unit)>,
     /// Exchanges that are left out because they are still open.
     pub(super) open: usize,
+    /// No leaf before this, but theirs, is sealed under their keys.
+    pub(super) looked_to: u64,
 }
 
 impl Plan {
-    pub(super) fn new(mut units: Vec<(KeyId, Unit)>, open: usize) -> Self {
-        units.sort_by_key(|(_, unit)| unit.leaves.first().map(|leaf| leaf.index));
-        Self { units, open }
+    pub(super) fn new(mut units: Vec<(KeyId, Unit)>, open: usize, looked_to: u64) -> Self {
+        units.sort_by_key(|(_, unit)| unit.first);
+        Self { units, open, looked_to }
     }
 
     pub(super) fn leaves(&self) -> usize {
-        self.units.iter().map(|(_, unit)| unit.leaves.len()).sum()
+        self.units.iter().map(|(_, unit)| unit.leaves).sum()
     }
 
     pub(super) fn told(&self) -> Value {
-        let leaves = || self.units.iter().flat_map(|(_, unit)| &unit.leaves);
-        let disclosures: usize = leaves().map(|leaf| leaf.slots.len()).sum();
+        let disclosures: usize = self.units.iter().map(|(_, unit)| unit.disclosures).sum();
         json!({
-            "keys": self.units.len(), "leaves": leaves().count(), "disclosures": disclosures,
+            "keys": self.units.len(), "leaves": self.leaves(), "disclosures": disclosures,
             "open_exchanges": self.open
         })
     }
@@ -93,6 +94,7 @@ impl Erasures {
 
     fn plan_within(&self, work: &Work, conditions: &Conditions) -> Result<Plan, OrderError> {
         self.check_class(conditions)?;
+        work.check_holds()?;
         let end = self.store.head()?.map_or(0, |head| head.size.0);
         let candidates = self.candidates(conditions, end, MAX_GATHERED)?;
         if !candidates.is_complete {
@@ -101,10 +103,7 @@ impl Erasures {
         let with_principals = conditions.needs_principal() || work.holds.need_principals();
         let wanted = Some(&candidates.keys);
         let gather = Gather { store: &*self.store, wanted, with_principals };
-        let (units, stopped) = gather.units(0..end, MAX_GATHERED)?;
-        if stopped < end {
-            return Err(OrderError::TooLarge { before_ns: None });
-        }
+        let units = gather.units(0..end)?;
         let mut ended = Ended::of(self);
         let (mut taken, mut open) = (Vec::new(), 0);
         for (key, unit) in units {
@@ -124,7 +123,7 @@ impl Erasures {
                 (open, _) => OrderError::Open(open),
             });
         }
-        let plan = Plan::new(taken, open);
+        let plan = Plan::new(taken, open, end);
         check_size(&plan, MAX_LEAVES)?;
         for (_, unit) in &plan.units {
             let class = self.retention.class_of(unit.server.as_deref());
@@ -180,7 +179,7 @@ impl Erasures {
     }
 }
 
-/// An erasure is one commit; a larger one is told how much of it fits.
+/// An erasure is one commit, but of one exchange; what is larger is told how much of it fits.
 fn check_size(plan: &Plan, most: usize) -> Result<(), OrderError> {
     // One exchange has one key, however large it is.
     if plan.leaves() <= most || plan.units.len() == 1 {
@@ -190,7 +189,7 @@ fn check_size(plan: &Plan, most: usize) -> Result<(), OrderError> {
     units.sort_by_key(|unit| unit.newest_ns);
     let mut leaves = 0;
     let fitting = units.iter().take_while(|unit| {
-        leaves += unit.leaves.len();
+        leaves += unit.leaves;
         leaves <= most
     });
     let before_ns = fitting.last().map(|unit| unit.newest_ns + 1);
@@ -200,23 +199,14 @@ fn check_size(plan: &Plan, most: usize) -> Result<(), OrderError> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::erase::unit::Disclosing;
-    use tlog::{Hash, LeafIndex};
 
-    fn unit(newest_ns: u64, leaves: u64) -> (KeyId, Unit) {
-        let leaf = |index| Disclosing {
-            index: LeafIndex(index),
-            hash: Hash([0; 32]),
-            event_id: bytes::Bytes::new(),
-            slots: vec![2],
-        };
-        let leaves = (0..leaves).map(leaf).collect();
+    fn unit(newest_ns: u64, leaves: usize) -> (KeyId, Unit) {
         ([0; 16], Unit { newest_ns, leaves, ..Unit::default() })
     }
 
     #[test]
     fn what_is_too_large_is_told_how_much_of_it_fits() {
-        let plan = Plan::new(vec![unit(30, 4), unit(10, 3), unit(20, 2)], 0);
+        let plan = Plan::new(vec![unit(30, 4), unit(10, 3), unit(20, 2)], 0, 0);
         assert!(check_size(&plan, 9).is_ok());
         let before = |most| match check_size(&plan, most) {
             Err(OrderError::TooLarge { before_ns }) => before_ns,
@@ -226,5 +216,7 @@ mod tests {
             [before(8), before(5), before(4), before(2)],
             [Some(21), Some(21), Some(11), None]
         );
+        // One exchange has one key: however large it is, it goes alone.
+        assert!(check_size(&Plan::new(vec![unit(30, 400)], 0, 0), 9).is_ok());
     }
 }

@@ -1,9 +1,12 @@
 //! What an erasure, or a hold, discloses of itself: who, why, what, and what it cannot reach.
 
+use std::sync::Arc;
+
 use bytes::Bytes;
 use identity::Principal;
 use proto::v1::Slot;
 use serde_json::{Value, json};
+use tokio::sync::OwnedMutexGuard;
 
 use super::Erasures;
 use super::order::{Order, OrderError};
@@ -12,6 +15,9 @@ use crate::own::Content;
 use crate::sequencer::Stopped;
 use crate::store::StoreError;
 
+/// No backup takes its moment of the store.
+type NoNewOnes = OwnedMutexGuard<()>;
+
 impl Erasures {
     /// Who approved, why and what: the disclosures of an order's first event.
     pub(super) fn contents(
@@ -19,11 +25,11 @@ impl Erasures {
         order: &Order,
         approver: &Principal,
         subject: Option<Bytes>,
-        names_backups: bool,
+        backups: Option<&Value>,
     ) -> Result<Vec<Content>, OrderError> {
         let mut reason = order.said(approver);
-        if names_backups {
-            reason["backups"] = self.backups()?;
+        if let Some(backups) = backups {
+            reason["backups"] = backups.clone();
         }
         let mut contents =
             vec![(Slot::Principal, as_json(&json!(approver))?), (Slot::Reason, as_json(&reason)?)];
@@ -31,8 +37,9 @@ impl Erasures {
         Ok(contents)
     }
 
-    /// The backups that an erasure cannot reach.
-    pub(super) fn backups(&self) -> Result<Value, OrderError> {
+    /// The backups that an erasure cannot reach. While the guard is held there comes no other: it is kept until the commit.
+    pub(super) async fn backups(&self) -> Result<(Value, NoNewOnes), OrderError> {
+        let no_new_ones = Arc::clone(&self.moment).lock_owned().await;
         let failed = |error: std::io::Error| {
             let path = self.data_dir.display().to_string();
             let reason = format!("the list of backups cannot be read: {error}");
@@ -42,7 +49,7 @@ impl Erasures {
         if holds_moment(&self.data_dir) {
             told["being_made"] = true.into();
         }
-        Ok(told)
+        Ok((told, no_new_ones))
     }
 }
 

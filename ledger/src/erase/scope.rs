@@ -3,7 +3,8 @@
 use proto::ids::Id;
 use serde::{Deserialize, Serialize};
 
-use super::unit::{Caller, Seen, Unit, server_of};
+use super::kinds::server_of;
+use super::unit::{Caller, Seen, Unit};
 
 /// Longest text of a field, in bytes.
 const MAX_TEXT_BYTES: usize = 1_024;

@@ -2,29 +2,38 @@
 
 use std::collections::{HashMap, HashSet};
 
-use bytes::Bytes;
 use proto::decode_entry;
 use proto::entry::Leaf;
 use proto::ids::Id;
-use proto::kind::{Kind, call_of, closes_exchange};
+use proto::kind::closes_exchange;
 use proto::v1::Slot;
-use proto::v1::evidence_accessed::Door;
 use tlog::{Hash, LeafIndex, leaf_hash};
 
+use super::kinds::{may_be_erased, server_of};
 use crate::store::{Leaves, Store, StoreError};
 use crate::vault::{self, KeyId};
 
-/// Most leaves that one erasure takes. They go in one commit: 12 MiB, in which nobody else can append.
+/// Most leaves that one commit erases: 12 MiB, in which nobody else can append. Only an exchange that is larger alone is
+/// erased in several commits.
 pub(crate) const MAX_LEAVES: usize = 50_000;
 
 /// Entries read at once, and about how many bytes of them.
 const ENTRIES_AT_ONCE: u64 = 1_024;
 const BYTES_AT_ONCE: usize = 4 << 20;
 
-/// The leaves of one key that still disclose something: an exchange, or one event outside of all.
-#[derive(Debug, Default)]
+/// Persons, and sessions, that are remembered of one unit; one with more persons may be about anybody.
+const MAX_NAMED: usize = 64;
+
+/// What is known of the leaves of one key that still disclose something: an exchange, or one event outside of all. The leaves
+/// themselves are read when they are erased: an exchange may have any number of them, and wait for long.
+#[derive(Debug, Clone, Default)]
 pub(crate) struct Unit {
-    pub(crate) leaves: Vec<Disclosing>,
+    /// Its first and its last leaf, as far as they are known.
+    pub(crate) first: u64,
+    pub(crate) last: u64,
+    /// How many leaves disclose something, and in how many slots.
+    pub(crate) leaves: usize,
+    pub(crate) disclosures: usize,
     /// Times of the first and the last leaf, those without disclosures too.
     pub(crate) oldest_ns: u64,
     pub(crate) newest_ns: u64,
@@ -32,7 +41,7 @@ pub(crate) struct Unit {
     pub(crate) sessions: Vec<Id>,
     /// Issuer and subject of each principal that was opened.
     pub(crate) principals: Vec<(String, String)>,
-    /// A principal could not be opened: whom it is about, nobody can tell.
+    /// A principal could not be opened, or went before this came: whom it is about, nobody can tell.
     pub(crate) is_unreadable: bool,
     /// The route, or the door that was knocked at.
     pub(crate) server: Option<String>,
@@ -44,53 +53,8 @@ pub(crate) struct Unit {
     pub(crate) is_closed: bool,
 }
 
-/// A leaf, and the slots in which it still discloses something.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Disclosing {
-    pub(crate) index: LeafIndex,
-    pub(crate) hash: Hash,
-    pub(crate) event_id: Bytes,
-    pub(crate) slots: Vec<i32>,
-}
-
 /// Units by the id of their key.
 pub(crate) type Units = HashMap<KeyId, Unit>;
-
-/// Whether the disclosures of a kind may be erased. What the log says of itself stays: which policies decided, who was let
-/// in, who had what erased and held, and why.
-pub(crate) fn may_be_erased(kind: &Kind) -> bool {
-    match kind {
-        Kind::EvidenceAccessed(access) => access.door != i32::from(Door::Orders),
-        Kind::SessionOpened(_)
-        | Kind::SessionClosed(_)
-        | Kind::RequestReceived(_)
-        | Kind::ResponseReturned(_)
-        | Kind::StreamMessage(_)
-        | Kind::CallDenied(_)
-        | Kind::CallBlocked(_)
-        | Kind::ApprovalRequested(_)
-        | Kind::ApprovalGranted(_)
-        | Kind::ApprovalDenied(_)
-        | Kind::ApprovalExpired(_)
-        | Kind::CallReleased(_)
-        | Kind::Cancelled(_)
-        | Kind::AuthenticationFailed(_) => true,
-        Kind::ToolInventoryObserved(_)
-        | Kind::PolicyActivated(_)
-        | Kind::RecorderStarted(_)
-        | Kind::RecorderSeal(_)
-        | Kind::RecorderStopped(_)
-        | Kind::KeyIntroduced(_)
-        | Kind::KeyRetired(_)
-        | Kind::DisclosureErased(_)
-        | Kind::HoldPlaced(_)
-        | Kind::HoldReleased(_)
-        | Kind::ClockStepped(_)
-        | Kind::RecorderConflict(_)
-        | Kind::LogMark(_)
-        | Kind::LogContinued(_) => false,
-    }
-}
 
 /// How units are gathered.
 pub(crate) struct Gather<'a> {
@@ -102,16 +66,16 @@ pub(crate) struct Gather<'a> {
 }
 
 impl Gather<'_> {
-    /// The units of the leaves in a range, as far as they lie in it; and where it stopped, which is the range's end unless
-    /// more than `most` leaves disclose something.
+    /// The units of the leaves in a range, as far as they lie in it.
     ///
     /// # Errors
     /// [`StoreError`].
-    pub(crate) fn units(&self, leaves: Leaves, most: usize) -> Result<(Units, u64), StoreError> {
-        self.more(Units::new(), leaves, most)
+    pub(crate) fn units(&self, leaves: Leaves) -> Result<Units, StoreError> {
+        Ok(self.more(Units::new(), leaves, usize::MAX)?.0)
     }
 
-    /// The same, with units of which leaves before the range are known already.
+    /// The same, with units of which leaves before the range are known already; and where it stopped, which is the range's
+    /// end unless more than `most` leaves disclose something.
     ///
     /// # Errors
     /// [`StoreError`].
@@ -136,7 +100,7 @@ impl Gather<'_> {
             units.entry(seen.key).or_default().add(seen);
             true
         })?;
-        units.retain(|_, unit| !unit.leaves.is_empty());
+        units.retain(|_, unit| unit.leaves > 0);
         Ok((units, stopped))
     }
 
@@ -235,24 +199,25 @@ pub(crate) struct Seen {
 
 impl Unit {
     pub(crate) fn add(&mut self, seen: Seen) {
-        let Seen { index, hash, key, leaf: Leaf { recorded_at_ns, event, .. }, slots, principal } =
+        let Seen { index, key, leaf: Leaf { recorded_at_ns, event, .. }, slots, principal, .. } =
             seen;
+        let is_late = key != vault::key_id(&event);
         self.is_closed |= event.exchange_id.is_empty()
             || event.kind.as_ref().is_some_and(closes_exchange)
-            || key != vault::key_id(&event);
+            || is_late;
+        // Who was called has been erased before it came: it may be about anybody.
+        self.is_unreadable |= is_late && principal == Caller::Unknown;
         if self.newest_ns == 0 {
-            self.oldest_ns = recorded_at_ns;
+            (self.first, self.oldest_ns) = (index.0, recorded_at_ns);
         }
-        self.newest_ns = recorded_at_ns;
+        (self.last, self.newest_ns) = (index.0, recorded_at_ns);
         if let Some(recorder) = event.recorder {
             self.epoch = Id::from_slice(&recorder.epoch);
             self.recorder_id = recorder.recorder_id;
         }
         self.exchange = Id::from_slice(&event.exchange_id);
-        if let Some(session) = Id::from_slice(&event.session_id)
-            && !self.sessions.contains(&session)
-        {
-            self.sessions.push(session);
+        if let Some(session) = Id::from_slice(&event.session_id) {
+            self.name_session(session);
         }
         if self.server.is_none() {
             self.server = event.kind.as_ref().and_then(server_of).map(str::to_owned);
@@ -260,21 +225,40 @@ impl Unit {
         match principal {
             Caller::Unknown => {}
             Caller::Unreadable => self.is_unreadable = true,
-            Caller::Named(issuer, subject) => self.principals.push((issuer, subject)),
+            Caller::Named(issuer, subject) => self.name((issuer, subject)),
         }
-        if !slots.is_empty() {
-            self.leaves.push(Disclosing { index, hash, event_id: event.event_id, slots });
+        self.leaves += usize::from(!slots.is_empty());
+        self.disclosures += slots.len();
+    }
+
+    /// With what stands behind it.
+    pub(crate) fn joined(mut self, later: Self) -> Self {
+        self.last = later.last;
+        self.leaves += later.leaves;
+        self.disclosures += later.disclosures;
+        self.newest_ns = later.newest_ns;
+        self.is_closed |= later.is_closed;
+        self.is_unreadable |= later.is_unreadable;
+        self.server = self.server.or(later.server);
+        later.sessions.into_iter().for_each(|session| self.name_session(session));
+        later.principals.into_iter().for_each(|person| self.name(person));
+        self
+    }
+
+    fn name_session(&mut self, session: Id) {
+        if !self.sessions.contains(&session) && self.sessions.len() < MAX_NAMED {
+            self.sessions.push(session);
         }
     }
-}
 
-/// The server that a kind names, if it names one.
-pub(super) fn server_of(kind: &Kind) -> Option<&str> {
-    let server = match kind {
-        Kind::SessionOpened(session) => &session.server,
-        Kind::SessionClosed(session) => &session.server,
-        Kind::AuthenticationFailed(failure) => &failure.server,
-        other => &call_of(other)?.server,
-    };
-    (!server.is_empty()).then_some(server)
+    fn name(&mut self, person: (String, String)) {
+        if self.principals.contains(&person) {
+            return;
+        }
+        if self.principals.len() < MAX_NAMED {
+            self.principals.push(person);
+        } else {
+            self.is_unreadable = true;
+        }
+    }
 }

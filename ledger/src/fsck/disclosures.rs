@@ -6,12 +6,12 @@ use proto::disclosure::check_opening;
 use proto::erasure::Erasures;
 use proto::kind::Kind;
 use proto::v1::{Disclosure, DisclosureErased, Event};
-use tlog::{Hash, LeafIndex};
+use tlog::{Hash, LeafIndex, leaf_hash};
 
 use super::{FsckReport, damage, place};
 use crate::fsck::used_keys::UsedKeys;
 use crate::store::RocksStore;
-use crate::store::keyspace::{DISCLOSURES, KEYS, disclosure_key};
+use crate::store::keyspace::{DISCLOSURES, ENTRIES, KEYS, disclosure_key, entry_key};
 use crate::store::records::{Found, Odd, Records};
 use crate::vault::{self, KEY_ID_BYTES, KeyId, NONCE_BYTES};
 
@@ -154,6 +154,15 @@ impl<'a> Disclosures<'a> {
     fn check_erased(&mut self, index: u64, erased: &DisclosureErased, report: &mut FsckReport) {
         if erased.leaf_index >= index {
             let message = "names a leaf that does not stand before it";
+            return report.find("erasure_invalid", place::entry(index), message);
+        }
+        // A leaf that cannot be read was found when it was.
+        let leaf = self.store.record(ENTRIES, &entry_key(LeafIndex(erased.leaf_index)));
+        if let Ok(Some(leaf)) = leaf
+            && leaf_hash(&leaf).0[..] != erased.leaf_hash[..]
+        {
+            let named = place::entry(erased.leaf_index);
+            let message = format!("names {named} by a leaf hash that it does not have");
             return report.find("erasure_invalid", place::entry(index), message);
         }
         for slot in &erased.slots {

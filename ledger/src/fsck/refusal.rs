@@ -24,10 +24,10 @@ pub enum FsckRefusal {
         /// The log whose vkey was given.
         given: String,
     },
-    /// The check opens the store as a start does, and what it writes would be this user's.
+    /// The store is opened as by a start, and what is written then would be this user's.
     #[error(
-        "{store} belongs to user {owner}, and this is user {user}: to check it writes to it, and the ledger could not open \
-         what another user wrote. Run this as that user (sudo -u '#{owner}' exhibit fsck …), or on a copy of your own"
+        "{store} belongs to user {owner}, and this is user {user}: whoever opens it writes to it, and the ledger could not open \
+         what another user wrote. Run this as that user (sudo -u '#{owner}' exhibit …), or on a copy of your own"
     )]
     OtherOwner {
         /// The store.
@@ -49,10 +49,7 @@ pub fn may_check(
     checkpoint_file: Option<&Path>,
     log: &VerifyingKey,
 ) -> Result<(), FsckRefusal> {
-    let store = data_dir.join("store");
-    if let Ok(found) = fs::metadata(&store) {
-        of_owner(store, found.uid(), identity::user_of_process())?;
-    }
+    may_open(data_dir)?;
     let checkpoint = checkpoint_file.map_or_else(|| default_file(data_dir), Path::to_owned);
     let Ok(note) = fs::read_to_string(&checkpoint) else { return Ok(()) };
     let parsed = Note::parse(&note).ok().and_then(|note| Checkpoint::parse_text(note.text()).ok());
@@ -61,6 +58,18 @@ pub fn may_check(
             Err(FsckRefusal::OtherLog { checkpoint, found, given: log.name().to_owned() })
         }
         _ => Ok(()),
+    }
+}
+
+/// Whether the store of a folder may be opened by this user. What is not there is left to whoever opens it.
+///
+/// # Errors
+/// [`FsckRefusal::OtherOwner`].
+pub(crate) fn may_open(data_dir: &Path) -> Result<(), FsckRefusal> {
+    let store = data_dir.join("store");
+    match fs::metadata(&store) {
+        Ok(found) => of_owner(store, found.uid(), identity::user_of_process()),
+        Err(_) => Ok(()),
     }
 }
 

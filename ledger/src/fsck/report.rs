@@ -37,6 +37,9 @@ pub struct FsckReport {
     pub holds: u64,
     /// An erasure was cut off before its bytes were off the disk; the next start takes them off.
     pub purge_pending: bool,
+    /// A backup was cut off: second names of tables are in the folder, which keep what is erased since on the disk. The next
+    /// start, or backup, removes them.
+    pub moment_left: bool,
     /// Hash tiles compared.
     pub tiles: u64,
     /// Chains of recorders compared with their stored heads.
@@ -97,6 +100,8 @@ mod tests {
         assert!(!report.is_readable());
         let mut sealed = FsckReport::default();
         sealed.find("disclosure_damaged", "entry 7, disclosure MESSAGE", "does not decrypt");
+        sealed.find("disclosure_table_unreadable", "disclosures, at its beginning", "bad block");
+        sealed.find("key_table_unreadable", "keys, at its beginning", "bad block");
         assert!(sealed.is_readable() && !sealed.is_good());
         assert_eq!(report.found["entry_missing"], 1_000);
         assert_eq!(report.findings[20].to_string(), "tree head: is another (root_mismatch)");

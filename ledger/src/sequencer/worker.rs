@@ -7,6 +7,7 @@ use proto::{encode_entry, ids::Id};
 use tlog::{LeafIndex, TreeSize, leaf_hash};
 use tokio::sync::{mpsc, watch};
 
+use super::since::keep_what_came_since;
 use super::{Arrival, Committed, Fatal, HoldChange, Submission};
 use crate::clock::Clock;
 use crate::store::{
@@ -78,6 +79,8 @@ impl Worker {
                 chains.insert(key, chain_at(arrival, place.leaf_index));
             }
             let rider = std::mem::take(&mut submission.rider);
+            keep_what_came_since(&*self.store, &rider, self.head.size, &mut batch)
+                .map_err(fatal)?;
             if let Some(chain) = rider.suspend {
                 chains.insert((chain.epoch, chain.recorder_id.as_str().into()), chain);
             }

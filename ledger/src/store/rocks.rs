@@ -1,6 +1,7 @@
 //! The store on RocksDB: one synced WriteBatch a commit, one column family a kind of record.
 
 mod backup;
+mod damage;
 mod purge;
 pub(crate) mod records;
 #[cfg(test)]
@@ -8,14 +9,14 @@ mod tests;
 pub(crate) mod wal;
 
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use bytes::Bytes;
 use proto::ids::Id;
 use proto::v1::Opening;
 use rocksdb::{
     BlockBasedOptions, ColumnFamily, ColumnFamilyDescriptor, DB, DBCompressionType, Direction,
-    IteratorMode, Options, ReadOptions, WriteBatch, WriteOptions,
+    ErrorKind, IteratorMode, Options, ReadOptions, WriteBatch, WriteOptions,
 };
 use tlog::{LeafIndex, TreeSize};
 
@@ -35,11 +36,18 @@ pub struct RocksStore {
     path: PathBuf,
     /// Commits since the start that destroyed keys.
     destructions: AtomicU64,
+    /// Something could not be read since the start.
+    is_damaged: AtomicBool,
 }
 
 impl RocksStore {
     pub(super) fn of(db: DB, path: &Path) -> Self {
-        Self { db, path: path.to_owned(), destructions: AtomicU64::new(0) }
+        Self {
+            db,
+            path: path.to_owned(),
+            destructions: AtomicU64::new(0),
+            is_damaged: AtomicBool::new(false),
+        }
     }
 
     /// Opens or creates the store in `path`. RocksDB's own lock keeps a second process out.
@@ -163,7 +171,12 @@ impl Store for RocksStore {
         let mut openings = Vec::new();
         let mut sum = 0;
         for item in iterator {
-            let (key, sealed) = item.map_err(|error| engine_error(&self.path, &error))?;
+            let (key, sealed) = match item {
+                Err(error) if error.kind() == ErrorKind::Corruption => {
+                    return self.openings_one_by_one(openings, from, end, bytes);
+                }
+                read => read.map_err(|error| engine_error(&self.path, &error))?,
+            };
             let (index, slot) = keyspace::disclosure_place(&key)?;
             sum += sealed.len();
             let new_leaf = openings.last().is_some_and(|(last, _)| *last != index);

@@ -42,15 +42,16 @@ pub enum WitnessRefusal {
         /// What it says.
         what: String,
     },
-    /// Too few witnesses remember a log of which a copy was restored.
+    /// Too few witnesses remember a log of which a copy was restored: --without-quorum alone does not help there.
     #[error(
-        "this folder was restored from a backup, and no quorum of the policy file remembers the log, so nobody vouches that \
-         the copy is its newest state:\n  - {}\nBring back the witnesses that know the log. Without them: `exhibit ledger \
-         --read-only` shows the copy; `exhibit restore --as-new-log` goes on from it as a new log; --restored-is-newest SIZE \
-         says that you know it is the newest", .failures.join("\n  - ")
+        "the folder was restored from a backup, and the quorum of the policy file does not vouch that it is the newest state \
+         of the log:\n  - {}\nBring back the witnesses that remember this log; or name the checkpoint_file that was kept \
+         elsewhere. If the copy may be behind, look at it with --read-only, or begin a new log that continues it (`exhibit \
+         restore --as-new-log`); if you know that nothing was published since the backup, start once with \
+         --restored-is-newest SIZE (with --without-quorum, too, when too few witnesses answer)", .failures.join("\n  - ")
     )]
     NoMemory {
-        /// Each witness that did not cosign, and why.
+        /// Each witness that does not vouch, and why.
         failures: Vec<String>,
     },
     /// Too few witnesses could be asked.

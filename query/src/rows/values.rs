@@ -195,7 +195,9 @@ pub(super) fn delivered(kind: &Kind) -> Option<(u64, u64)> {
         Kind::EvidenceAccessed(event) if event.end_index != 0 => {
             Some((event.first_index, event.end_index))
         }
-        Kind::HoldPlaced(event) => Some((event.first_index, event.end_index)),
+        Kind::HoldPlaced(event) if event.end_index != 0 => {
+            Some((event.first_index, event.end_index))
+        }
         _ => None,
     }
 }

@@ -3,6 +3,8 @@
 mod behind;
 mod folder;
 mod house;
+mod left;
+mod read_back;
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -14,6 +16,7 @@ use serde_json::Value;
 use tests::disk::{Disk, Fault};
 use tests::folder::copy;
 use tests::process::Process;
+use tests::system::System;
 use tests::wait::until;
 
 use self::house::{House, Load, restore};
@@ -101,15 +104,18 @@ fn a_backup_killed_at_any_moment_harms_no_other() -> Result<()> {
             drop(asking);
             house.system.start_part("ledger").await?;
             ensure!(!house.system.path("ledger/snapshot").exists(), "a moment is left over");
+            left::is_named(&house.system).with_context(|| format!("after {millis} ms"))?;
         }
         house.system.stop("ledger").await?;
         restore(&house.system, "first", &["--backup", "1"]).await?.ended(0)?;
 
         // The command alone, killed at one call after the other of those that change the disk.
         let system = &house.system;
-        for part in ["ledger", "backups"] {
-            copy(&system.path(part), &system.path(&format!("base/{part}")))?;
-        }
+        set_base(system)?;
+        // Each begins where another was cut off. Break it: purge nothing in `making.rs` before files are copied.
+        let calls = killed_at(&house, 0).await?;
+        killed_at(&house, calls / 2).await?;
+        set_base(system)?;
         let calls = killed_at(&house, 0).await?;
         println!("{calls} calls of a backup");
         ensure!(calls > 30, "only {calls} calls were counted: is the layer loaded?");
@@ -118,6 +124,8 @@ fn a_backup_killed_at_any_moment_harms_no_other() -> Result<()> {
             // Not the very last ones: another run may need a call less.
             let at = 1 + point * (calls * 9 / 10 - 1) / (points - 1);
             killed_at(&house, at).await?;
+            // Break it: write a backup down in `making.rs` only when it has its name.
+            left::is_named(system).with_context(|| format!("after call {at}"))?;
             let first = format!("first-{at}");
             restore(system, &first, &["--backup", "1"]).await?.ended(0)?;
             let again = house.backup_with(&[]).await.with_context(|| format!("after call {at}"))?;
@@ -125,12 +133,25 @@ fn a_backup_killed_at_any_moment_harms_no_other() -> Result<()> {
             let newest = format!("newest-{at}");
             restore(system, &newest, &["--backup", &n]).await?.ended(0)?;
             ensure!(!system.path("ledger/snapshot").exists(), "a moment is left over");
+            left::is_clean(system).with_context(|| format!("after call {at}"))?;
             for done in [first, newest] {
                 std::fs::remove_dir_all(system.path(&done))?;
             }
         }
         Ok(())
     })
+}
+
+/// Keeps ledger and backups as they are, for [`killed_at`].
+fn set_base(system: &System) -> Result<()> {
+    for part in ["ledger", "backups"] {
+        let base = system.path(&format!("base/{part}"));
+        if base.exists() {
+            std::fs::remove_dir_all(&base)?;
+        }
+        copy(&system.path(part), &base)?;
+    }
+    Ok(())
 }
 
 /// Puts ledger and backups back as they were, and kills `exhibit backup` at this call; how many calls there were.

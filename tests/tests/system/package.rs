@@ -4,6 +4,7 @@ mod period;
 mod sampled;
 mod tampered;
 
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, ensure};
@@ -215,7 +216,10 @@ async fn export_with(guarded: &Guarded, name: &str, from: &str, kept: &[&str]) -
     args.extend(kept.iter().flat_map(|file| ["--since", file]));
     let exported = system.exhibit(&ada, &args)?.succeed().await?.json()?;
     ensure!(exported["package"] == name, "{exported}");
-    Ok(system.path(name))
+    let package = system.path(name);
+    let mode = std::fs::metadata(&package)?.permissions().mode();
+    ensure!(mode & 0o077 == 0, "others may read {name}: {mode:o}");
+    Ok(package)
 }
 
 async fn verify(system: &System, package: &Path) -> Result<Ran> {

@@ -17,8 +17,7 @@ pub fn without_keys(text: &str) -> Cow<'_, str> {
     }
     let mut shown = String::with_capacity(text.len());
     for piece in text.split_inclusive(char::is_whitespace) {
-        let starts = FIRST_WORDS.iter().filter_map(|word| piece.find(word));
-        let Some(start) = starts.min() else {
+        let Some(start) = FIRST_WORDS.iter().filter_map(|word| key_in(piece, word)).min() else {
             shown.push_str(piece);
             continue;
         };
@@ -29,6 +28,13 @@ pub fn without_keys(text: &str) -> Cow<'_, str> {
         shown.push_str(&key[key.trim_end().len()..]);
     }
     Cow::Owned(shown)
+}
+
+/// Where a key begins in a word of a text; not where its first word stands alone, as explanations have it.
+fn key_in(piece: &str, first_word: &str) -> Option<usize> {
+    let start = piece.find(first_word)?;
+    let rest = &piece[start + first_word.len()..];
+    rest.contains(char::is_alphanumeric).then_some(start)
 }
 
 /// Whether a signing key stands in the text, as far as its first words tell.
@@ -61,6 +67,16 @@ mod tests {
         let shown = format!("a {key:?} is no vkey\n{key}\nb");
         let hidden = format!("a \"{HIDDEN} is no vkey\n{HIDDEN}\nb");
         assert_eq!(without_keys(&shown), hidden);
+    }
+
+    /// Break it: let `key_in` be `piece.find(first_word)`.
+    #[test]
+    fn an_explanation_of_how_keys_begin_stays() {
+        let told = "a signing key has `PRIVATE+KEY+` before it, or `ENCRYPTED+KEY+`";
+        assert_eq!(without_keys(told), told);
+        let key = SigningKey::from_seed("log.example", [1; 32]).unwrap().encode();
+        let both = format!("{told}: {}", key.as_str());
+        assert_eq!(without_keys(&both), format!("{told}: {HIDDEN}"));
     }
 
     #[test]

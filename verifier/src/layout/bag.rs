@@ -1,8 +1,9 @@
 //! Writing a BagIt 1.0 bag: payload, manifests, signature.
 
 use std::fmt::Write as _;
-use std::fs;
+use std::fs::{self, DirBuilder};
 use std::io;
+use std::os::unix::fs::DirBuilderExt as _;
 use std::path::Path;
 
 use sha2::{Digest as _, Sha256};
@@ -72,11 +73,13 @@ impl Bag {
         Sha256::digest(tag_manifest).into()
     }
 
-    /// Writes all files below `folder`, each synced, so that a rename of the folder releases it whole.
+    /// Writes all files below `folder`, each synced, so that a rename of the folder releases it whole. A new folder is for this
+    /// user alone: what is in it was disclosed to whoever asked for it.
     ///
     /// # Errors
     /// The first file that cannot be written.
     pub fn write(&self, folder: &Path) -> io::Result<()> {
+        DirBuilder::new().recursive(true).mode(0o700).create(folder)?;
         for (path, bytes) in &self.files {
             let path = folder.join(path);
             if let Some(parent) = path.parent() {

@@ -11,7 +11,7 @@ use super::{BackupError, DIGEST_LETTERS, Depot, Manifest, copy, entries};
 pub(super) const TURNS: u64 = 8;
 /// Last letters of a file that is not what was written. It is put aside, and a backup that needs it is lost, unless the store
 /// still has it.
-const DAMAGED: &str = ".damaged";
+pub(super) const DAMAGED: &str = ".damaged";
 
 impl Depot {
     /// Reads the files whose turn it is, and puts aside those that are not what was written, or cannot be read: nothing that

@@ -16,7 +16,7 @@ fn make(depot: &Depot, store: &Path, stop: bool) -> Result<(Manifest, u64), Back
     let checkpoint = Checkpoint { origin: "log".into(), size: TreeSize(1), root: Hash([1; 32]) };
     let manifest =
         Manifest::new(depot.next_number()?, 1, &checkpoint, "note", String::new(), files);
-    depot.keep(&manifest, || Ok(()))?;
+    depot.keep(&manifest)?;
     Ok((manifest, copied))
 }
 
@@ -41,7 +41,7 @@ fn only_what_is_new_is_copied_and_only_what_is_needed_stays() {
     // A table that is gone goes with the last backup that holds it.
     fs::remove_file(store.join("1.sst")).unwrap();
     assert_eq!(make(&depot, &store, false).unwrap().1, 0);
-    assert_eq!(depot.purge(1).unwrap(), [1, 2]);
+    assert_eq!(depot.purge(1).unwrap(), Some(vec![1, 2]));
     assert_eq!((names(&depot, "files"), names(&depot, "backups")), (2, 1));
     assert_eq!(depot.find(None).unwrap().backup, 3);
     let error = depot.find(Some(1)).unwrap_err().to_string();
@@ -65,7 +65,7 @@ fn what_was_cut_off_harms_nothing_and_is_removed() {
     }
     assert_eq!(depot.find(None).unwrap().backup, 1);
     make(&depot, &store, false).unwrap();
-    assert_eq!(depot.purge(9).unwrap(), [] as [u64; 0]);
+    assert_eq!(depot.purge(9).unwrap(), Some(Vec::new()));
     assert_eq!((names(&depot, "files"), names(&depot, "backups")), (2, 2));
     let file = &depot.find(Some(1)).unwrap().files[0];
     depot.give(file, &scratch.path().join("back")).unwrap();
@@ -100,8 +100,13 @@ fn one_at_a_time() {
     assert!(matches!(Depot::open(&dir), Err(BackupError::Busy(_))));
     assert!(matches!(Depot::read(&dir), Err(BackupError::Busy(_))));
     drop(first);
-    let _reading = (Depot::read(&dir).unwrap(), Depot::read(&dir).unwrap());
-    assert!(matches!(Depot::open(&dir), Err(BackupError::Busy(_))));
+    let reading = (Depot::read(&dir).unwrap(), Depot::read(&dir).unwrap());
+    assert!(matches!(Depot::open(&dir), Err(BackupError::BeingRead(_))));
+    drop(reading);
+    // Who only looks is in nobody's way.
+    let _looking = Depot::look(&dir).unwrap();
+    let _making = Depot::open(&dir).unwrap();
+    Depot::look(&dir).unwrap();
 }
 
 /// Makes a backup as a ledger does: what is there is looked at first.
@@ -143,6 +148,35 @@ fn a_byte_that_rots_is_found_within_a_few_backups_and_written_anew() {
     assert!(first.files.iter().all(aside), "what was damaged is not there to be looked at");
     let error = depot.give(&first.files[1], &scratch.path().join("gone")).unwrap_err();
     assert!(error.to_string().contains("missing"), "{error}");
+    // What was put aside goes with the last backup that names it: of one file the newest does, of the other none.
+    depot.purge(1).unwrap();
+    assert!(aside(&first.files[0]) && !aside(&first.files[1]));
+    fs::write(store.join("1.sst"), [3; 1000]).unwrap();
+    make(&depot, &store, false).unwrap();
+    depot.purge(1).unwrap();
+    assert!(!aside(&first.files[0]), "bytes of no backup are left");
+    assert_eq!(names(&depot, "files"), 1);
+}
+
+/// Break it: go on in `purge` where `needed` knows nothing.
+#[test]
+fn while_a_manifest_cannot_be_read_nothing_goes_and_then_all_of_it_does() {
+    let scratch = tempfile::tempdir().unwrap();
+    let store = scratch.path().join("store");
+    fs::create_dir(&store).unwrap();
+    let depot = Depot::open(&scratch.path().join("backups")).unwrap();
+    for n in 1..=3 {
+        fs::write(store.join("CURRENT"), n.to_string()).unwrap();
+        make(&depot, &store, false).unwrap();
+    }
+    let (_, second) = depot.names().unwrap()[1].clone();
+    fs::write(depot.dir.join("backups").join(second), "{}").unwrap();
+    assert_eq!(depot.purge(2).unwrap(), None);
+    assert_eq!((depot.numbers().unwrap(), names(&depot, "files")), (vec![1, 2, 3], 3));
+    fs::write(store.join("CURRENT"), "4").unwrap();
+    make(&depot, &store, false).unwrap();
+    assert_eq!(depot.purge(2).unwrap(), Some(vec![1, 2]));
+    assert_eq!((depot.numbers().unwrap(), names(&depot, "files")), (vec![3, 4], 2));
 }
 
 #[test]

@@ -1,7 +1,12 @@
 //! Erasures and holds, from the door to the bytes on the disk.
 
+mod copied;
+mod damaged;
 mod disk;
+mod kept;
+mod large;
 mod late;
+mod lost;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -11,20 +16,21 @@ use axum::extract::ConnectInfo;
 use axum::http::{Request, StatusCode};
 use proto::ids::Id;
 use proto::kind::Kind;
+use proto::seal::Seal;
 use proto::v1::disclosure_erased::Ground;
 use proto::v1::evidence_accessed::{Door, Result as Outcome};
 use proto::v1::{
-    Call, DisclosureErased, Event, MediaType, NewEvent, Opening, RequestReceived, ResponseReturned,
-    Slot, StreamMessage,
+    Call, DisclosureErased, Event, MediaType, NewEvent, Opening, RecorderSeal, RequestReceived,
+    ResponseReturned, Slot, StreamMessage,
 };
 use serde_json::{Value, json};
-use tlog::LeafIndex;
+use tlog::{Hash, LeafIndex, TreeSize};
 use tower::ServiceExt;
 
 use self::disk::{Secrets, found_on_disk};
 use super::{House, ORIGIN, disclosed, eventually, machine, recorder};
 use super::{URL, fsck_of};
-use crate::backup::BackupConfig;
+use crate::backup::{BackupConfig, ReadBack};
 use crate::intake::{Intake, Judged};
 use crate::registry::Lease;
 use crate::retention::{Always, Keep, RetentionClass};
@@ -75,6 +81,49 @@ impl Caller {
         let call = Some(Call { server: "chat".into(), ..Call::default() });
         let message = Kind::StreamMessage(StreamMessage { call, ..Default::default() });
         self.sealed(number, message, &[(Slot::Message, text)], fresh_id())
+    }
+
+    /// So many messages on the stream of an exchange.
+    async fn messages(&mut self, number: u8, count: usize) {
+        let mut left = count;
+        while left > 0 {
+            let some: Vec<_> = (0..left.min(4_000)).map(|_| self.message(number, "{}")).collect();
+            left -= some.len();
+            let head = some[some.len() - 1].head;
+            let committed = self.house.sequencer.submit(some, None).await.unwrap();
+            let places = committed.await.unwrap();
+            self.lease.advance(head, places[places.len() - 1].leaf_index, None);
+        }
+    }
+
+    /// The seal over what was recorded last.
+    async fn seal(&mut self) {
+        let head = *self.intake.head().unwrap();
+        let seal = Seal {
+            origin: ORIGIN,
+            recorder_id: "r",
+            epoch: self.epoch,
+            head,
+            checkpoint_size: TreeSize(0),
+            checkpoint_root: Hash::empty_root(),
+        };
+        let seal = RecorderSeal {
+            sequence: head.sequence,
+            hash: head.hash.to_vec().into(),
+            checkpoint_size: 0,
+            checkpoint_root: seal.checkpoint_root.0.to_vec().into(),
+            key_id: recorder().verifying_key().key_id().to_vec().into(),
+            signature: seal.sign(&recorder()).to_vec().into(),
+            clock: None,
+        };
+        self.record(9, Kind::RecorderSeal(seal), &[]).await;
+    }
+
+    /// The event that closes an exchange.
+    async fn close(&mut self, number: u8, server: &str) {
+        let call = Some(Call { server: server.into(), ..Call::default() });
+        let closing = Kind::ResponseReturned(ResponseReturned { call, ..Default::default() });
+        self.record(number, closing, &[(Slot::Message, "the end")]).await;
     }
 
     async fn record(&mut self, exchange: u8, kind: Kind, contents: &[(Slot, &str)]) {
@@ -259,6 +308,27 @@ async fn an_erasure_takes_keys_and_bytes_off_the_disk_and_leaves_all_else() {
     assert_eq!((report.erased, report.purge_pending), (6, false));
 }
 
+/// Break it: let `withdraw` leave the order where it is.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_order_that_was_taken_back_cannot_be_approved() {
+    let house = House::build_with(&ROLES, |_| {}).await;
+    Caller::start(&house, 1).exchange(1, "alice", "crm", "{}").await;
+    let order = erase(&json!({ "exchange": "01".repeat(16) }));
+    let (_, asked) = house.order("compliance", "/v1/orders", order).await;
+    let path = |action: &str| format!("/v1/orders/{}/{action}", asked["order"].as_str().unwrap());
+    let refused = house.order("auditor", &path("withdraw"), json!({})).await;
+    assert_eq!(code(&refused), (403, "role_missing"));
+    let (status, withdrawn) = house.order("compliance", &path("withdraw"), json!({})).await;
+    assert_eq!((status, &withdrawn["withdrawn"]), (StatusCode::OK, &asked["order"]));
+    for (role, action) in [("approver", "approve"), ("approver", "withdraw")] {
+        let refused = house.order(role, &path(action), json!({})).await;
+        assert_eq!(code(&refused), (404, "order_unknown"), "{action}");
+    }
+    assert_eq!(house.disclosed_exchanges(), [1]);
+    let recorded = house.recorded_orders();
+    assert_eq!(recorded.iter().filter(|(result, _)| *result == Outcome::Allowed).count(), 2);
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn one_person_asks_and_another_approves() {
     let house = House::build_with(&ROLES, |config| {
@@ -427,7 +497,8 @@ async fn an_open_exchange_waits_and_a_crash_before_the_purge_is_made_good() {
     let backups = tempfile::tempdir().unwrap();
     let folder = backups.path().join("backups");
     let mut house = House::build_with(&ROLES, |config| {
-        config.backup = Some(BackupConfig { folder, keep: 1, every_minutes: None });
+        config.backup =
+            Some(BackupConfig { folder, keep: 1, every_minutes: None, verify_every: 24 });
     })
     .await;
     let mut caller = Caller::start(&house, 1);
@@ -452,12 +523,13 @@ async fn an_open_exchange_waits_and_a_crash_before_the_purge_is_made_good() {
     doors.own.record_with(events.collect(), rider).await.unwrap();
     assert!(doors.store.must_purge().unwrap());
     assert!(gone.all().any(|secret| found_on_disk(&folder, secret)), "deleted is not gone");
-    let made = doors.backups.as_ref().unwrap().make().await;
+    let made = doors.backups.as_ref().unwrap().make(ReadBack::Now).await;
     assert_eq!(made.unwrap_err().code(), "purge_pending", "a copy would hold what was erased");
     drop(doors);
     house = house.restart().await;
     eventually("it is purged", || !house.doors().store.must_purge().unwrap()).await;
-    house.doors().backups.unwrap().make().await.unwrap();
+    let made = house.doors().backups.unwrap().make(ReadBack::Now).await.unwrap();
+    assert!(made.verified && made.backup == 1);
     for secret in gone.all() {
         assert!(!found_on_disk(&folder, secret), "{} is still there", hex::encode(secret));
     }

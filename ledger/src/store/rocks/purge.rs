@@ -26,9 +26,15 @@ const REMOVAL: Duration = Duration::from_secs(60);
 const LOOK_AGAIN: Duration = Duration::from_millis(20);
 
 impl RocksStore {
-    /// The leaves whose erased disclosures may still be on the disk.
+    /// The leaves whose erased disclosures may still be on the disk. When the note of them is damaged, these are all.
     pub(super) fn to_purge(&self) -> Result<Option<Vec<Leaves>>, StoreError> {
-        self.read(META, PURGE_KEY)?.map(|value| keyspace::parse_purge(&value)).transpose()
+        let Some(note) = self.read(META, PURGE_KEY)? else { return Ok(None) };
+        let ranges = keyspace::parse_purge(&note).or_else(|error| {
+            tracing::error!(%error, "everything is purged, since nobody can tell what should be");
+            let all: Leaves = 0..self.size()?;
+            Ok::<_, StoreError>(std::iter::once(all).collect())
+        })?;
+        Ok(Some(ranges))
     }
 
     pub(super) fn take_off_the_disk(&self) -> Result<(), StoreError> {
@@ -237,12 +243,15 @@ mod tests {
         assert!(store.must_purge().unwrap());
         store.purge().unwrap();
         assert!(!store.must_purge().unwrap());
-        // A crash before it was struck out: there is nothing left to do, and that is seen.
-        let mut again = WriteBatch::default();
-        let noted = keyspace::purge_value(vec![1..2, 2..3]);
-        again.put_cf(store.family(META), PURGE_KEY, noted);
-        store.commit(again).unwrap();
-        store.purge().unwrap();
+        // A crash before it was struck out: there is nothing left to do, and that is seen. A damaged note is of all leaves.
+        for noted in [keyspace::purge_value(vec![1..2, 2..3]), vec![1; 17]] {
+            let mut again = WriteBatch::default();
+            again.put_cf(store.family(META), PURGE_KEY, noted);
+            store.commit(again).unwrap();
+            assert!(store.must_purge().unwrap());
+            store.purge().unwrap();
+            assert!(!store.must_purge().unwrap());
+        }
         for (n, secret) in secrets.iter().enumerate() {
             let stays = n == 0 || n == 3;
             assert_eq!(is_on_disk(&path, secret), stays, "key {n}");

@@ -55,13 +55,20 @@ pub(crate) fn damages(store: &Path) -> io::Result<Vec<WalDamage>> {
 
 fn damage(path: &Path) -> io::Result<Option<WalDamage>> {
     let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
-    let mut file = File::open(path)?;
+    damage_in(name, File::open(path)?)
+}
+
+/// The first damage of a log of this name.
+///
+/// # Errors
+/// When it cannot be read.
+pub(crate) fn damage_in(name: String, mut log: impl Read) -> io::Result<Option<WalDamage>> {
     let mut block = Vec::with_capacity(BLOCK_BYTES);
     let mut start = 0;
     let mut zeros_from = None;
     loop {
         block.clear();
-        file.by_ref().take(BLOCK_BYTES as u64).read_to_end(&mut block)?;
+        log.by_ref().take(BLOCK_BYTES as u64).read_to_end(&mut block)?;
         if block.is_empty() {
             return Ok(None);
         }

@@ -69,6 +69,8 @@ fn a_copy_that_is_behind_is_refused_and_shown() -> Result<()> {
             let refused = house.system.exhibit("", &args)?.run().await?.ended(1)?;
             ensure!(refused.error_code()? == "witness_memory", "{}", refused.stderr);
             ensure!(refused.stderr.contains("never seen this log"), "{}", refused.stderr);
+            // Break it: answer NoQuorum for all in `ask_first`. What is advised there would be refused here.
+            ensure!(refused.stderr.contains("--restored-is-newest SIZE"), "{}", refused.stderr);
         }
         let code = house.refuses("copy", ELSEWHERE, &[]).await?;
         ensure!(code == "store_behind", "{code}");

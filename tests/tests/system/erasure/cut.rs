@@ -4,13 +4,15 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use proto::kind::Kind;
+use proto::v1::Slot;
 use tests::disk::{Disk, Fault, Unsynced};
 use tests::folder::copy;
 use tests::system::System;
 
-use super::{RECORDER, erase, exchange, fsck, house};
+use super::{RECORDER, erase, exchange, fsck, header, house, places};
 use crate::calls::start_recorder;
 use crate::log;
+use crate::policy_masking::holding;
 
 /// So many of the calls are hit, evenly.
 const POINTS: usize = 24;
@@ -29,9 +31,22 @@ fn at_calls(fault: Fault) -> Result<()> {
     tests::run(async move {
         let mut system = house().await?;
         let recorder = start_recorder(&system, RECORDER).await?;
+        let mut alices = Vec::new();
         for subject in ["alice", "bob", "alice"] {
-            exchange(&recorder, subject, "text").await?;
+            let receipts = exchange(&recorder, subject, "text").await?;
+            if subject == "alice" {
+                alices.push(receipts);
+            }
         }
+        let alices = places(&alices)?;
+        let last = alices.iter().max().copied().unwrap_or_default();
+        let recorded = log::read_until(&system, |entries| entries.len() as u64 > last).await?.0;
+        // How her disclosures begin where they are sealed.
+        let headers = alices.iter().zip([Slot::Principal, Slot::Message].into_iter().cycle());
+        let headers = headers.map(|(index, slot)| {
+            anyhow::Ok(header(recorded.get(usize::try_from(*index)?).context("an entry")?, slot))
+        });
+        let headers = headers.collect::<Result<Vec<_>>>()?;
         recorder.stop(true).await;
         system.stop("ledger").await?;
         copy(&system.path("ledger"), &system.path("base"))?;
@@ -54,7 +69,7 @@ fn at_calls(fault: Fault) -> Result<()> {
             put_back(&system, "left")?;
             std::fs::remove_dir_all(&left)?;
             system.set_environment(Vec::new());
-            let is_erased = restarted(&mut system)
+            let is_erased = restarted(&mut system, &headers)
                 .await
                 .with_context(|| format!("{fault:?} at call {at} of {calls}"))?;
             ensure!(is_erased || !is_told, "it was told to be done at call {at}, and is not");
@@ -83,8 +98,8 @@ async fn erased_on(system: &mut System, disk: &Disk) -> Result<bool> {
     Ok(is_told)
 }
 
-/// Starts on what is left; whether it is erased, which the log and the disclosures must say alike.
-async fn restarted(system: &mut System) -> Result<bool> {
+/// Starts on what is left; whether it is erased, which the log, the disclosures and the bytes on the disk must say alike.
+async fn restarted(system: &mut System, headers: &[Vec<u8>]) -> Result<bool> {
     system.start_part("ledger").await?;
     // Up to the third start, which is this one: what was there before is published then.
     let is_start = |entry: &&log::Entry| {
@@ -113,6 +128,11 @@ async fn restarted(system: &mut System) -> Result<bool> {
         system.start_part("ledger").await?;
     }
     ensure!(!is_pending, "what was erased is not purged");
+    // Break it: strike the note of the purge out in `purge.rs` before the files are gone.
+    for header in headers {
+        let found = holding(&system.path("ledger"), header)?;
+        ensure!(found.is_none() == (events > 0), "{events} events, and on the disk: {found:?}");
+    }
     Ok(events > 0)
 }
 

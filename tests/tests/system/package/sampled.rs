@@ -1,5 +1,7 @@
 //! A ZIP, and the sample that an auditor draws from it.
 
+use std::os::unix::fs::PermissionsExt as _;
+
 use anyhow::{Context, Result, ensure};
 use tests::binary::Tool;
 
@@ -35,6 +37,9 @@ fn a_zip_verifies_and_a_sample_is_drawn_from_it() -> Result<()> {
         ensure!(again["leaves"] == drawn["leaves"], "the same nonce draws {again}, not {drawn}");
         let manifest = system.path("sample/manifest-sha256.txt");
         ensure!(manifest.exists(), "a sample is a bag");
+        // Break it: create the folder without a mode in `Bag::write`.
+        let mode = std::fs::metadata(system.path("sample"))?.permissions().mode();
+        ensure!(mode & 0o077 == 0, "others may read the sample: {mode:o}");
         let args = ["verify", "sample", "--trust", "trust"];
         let alone = Tool::exhibit(args)?.within(system.dir()).run().await?.ended(2)?;
         ensure!(alone.stderr.contains("no package but a sample"), "{}", alone.stderr);

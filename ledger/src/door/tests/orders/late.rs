@@ -6,6 +6,7 @@ use serde_json::{Value, json};
 use super::{Caller, DAY_NS, House, ROLES, code, erase, fresh_id, fsck_of};
 use super::{Kind, StatusCode};
 use crate::retention::{Keep, RetentionClass};
+use crate::sequencer::Rider;
 use crate::store::StoredKey;
 use crate::vault;
 
@@ -137,6 +138,72 @@ async fn retention_counts_from_the_last_event_of_an_exchange() {
     assert!(report.is_good(), "{:#?}", report.findings);
 }
 
+/// Break it: let fsck look at index and slots of an erasure alone.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_erasure_that_names_another_leaf_is_found_by_fsck() {
+    let house = House::build(&ROLES).await;
+    let mut caller = Caller::start(&house, 1);
+    caller.exchange(1, "alice", "chat", "the answer").await;
+    drop(caller);
+    assert_eq!(house.ordered(erase(&json!({ "subject": "alice" }))).await.0, StatusCode::OK);
+    let erased = house.kinds().into_iter().find_map(|kind| match kind {
+        Kind::DisclosureErased(erased) => Some(erased),
+        _ => None,
+    });
+    let mut again = erased.unwrap();
+    again.leaf_hash = vec![7; 32].into();
+    let event = (Kind::DisclosureErased(again), Vec::new());
+    house.doors().own.record_with(vec![event], Rider::default()).await.unwrap();
+    let report = fsck_of(house).await;
+    let codes: Vec<_> = report.findings.iter().map(|finding| finding.code).collect();
+    assert_eq!(codes, ["erasure_invalid"], "{:#?}", report.findings);
+}
+
+/// Two classes, of which the one without an exchange is visited first. Break it: let `followed` look at those classes alone
+/// that were followed already, or `begin_again` keep what is known of late messages.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_late_message_keeps_its_exchange_whatever_other_classes_there_are() {
+    let house = House::build_with(&ROLES, |config| {
+        let class = |server: &str, days| RetentionClass {
+            servers: vec![server.to_owned()],
+            keep: Keep::Days(days),
+        };
+        config.retention =
+            [("a".to_owned(), class("files", 1)), ("b".to_owned(), class("chat", 30))].into();
+    })
+    .await;
+    let mut caller = Caller::start(&house, 1);
+    caller.exchange(1, "alice", "chat", "the answer").await;
+    let late = caller.message(1, "late");
+    let late_ns = caller.submit(late).await;
+    let erasures = house.doors().erasures.unwrap();
+    let before = late_ns + 30 * DAY_NS;
+    assert_eq!(erasures.retain(before).await.unwrap(), 0, "on the first pass");
+    let hold = json!({ "kind": "hold", "scope": { "subject": "bob" }, "reason": "a lawsuit" });
+    assert_eq!(house.ordered(hold).await.0, StatusCode::OK);
+    assert_eq!(erasures.retain(before).await.unwrap(), 0, "after a hold was placed");
+    assert_eq!(erasures.retain(before + 1).await.unwrap(), 3);
+    drop((erasures, caller));
+    let report = fsck_of(house).await;
+    assert!(report.is_good() && report.erased == 4, "{:#?}", report.findings);
+}
+
+/// Break it: let `Unit::add` not mark what came after its exchange was erased.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_hold_on_somebody_keeps_what_came_after_its_exchange_was_erased() {
+    let house = House::build(&ROLES).await;
+    let mut caller = Caller::start(&house, 1);
+    caller.exchange(1, "alice", "chat", "the answer").await;
+    assert_eq!(house.ordered(erase(&json!({ "subject": "alice" }))).await.0, StatusCode::OK);
+    let late = caller.message(1, "late");
+    caller.submit(late).await;
+    let hold = json!({ "kind": "hold", "scope": { "subject": "alice" }, "reason": "a lawsuit" });
+    assert_eq!(house.ordered(hold).await.0, StatusCode::OK);
+    let refused = house.ordered(erase(&json!({ "exchange": "01".repeat(16) }))).await;
+    assert_eq!(code(&refused), (409, "held"));
+    assert_eq!(messages(&house, 1), ["late"]);
+}
+
 /// Who asked for an erasure, and who approved, cannot be erased by the next.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_record_of_an_order_stays() {
@@ -178,4 +245,22 @@ async fn what_a_stopped_recorder_left_open_can_be_erased() {
     let (status, done) = house.ordered(wanted).await;
     assert_eq!((status, &done["leaves"]), (StatusCode::OK, &json!(1)), "{done}");
     assert!(house.disclosed_exchanges().is_empty());
+}
+
+/// Break it: let `has_stopped` look at the newest entries only.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_stop_is_found_however_far_from_its_seal() {
+    let house = House::build(&ROLES).await;
+    let mut stopping = Caller::start(&house, 1);
+    stopping.request(1, "alice", "chat").await;
+    let stopped = Kind::RecorderStopped(proto::v1::RecorderStopped { drained: false });
+    stopping.record(9, stopped, &[]).await;
+    let mut other = Caller::start(&house, 2);
+    other.request(2, "bob", "chat").await;
+    other.messages(2, 2_100).await;
+    stopping.seal().await;
+    drop(stopping);
+    let wanted = erase(&json!({ "exchange": "01".repeat(16) }));
+    let (status, done) = house.ordered(wanted).await;
+    assert_eq!((status, &done["leaves"]), (StatusCode::OK, &json!(1)), "{done}");
 }
