@@ -197,7 +197,9 @@ fn ledger_failure(error: ledger::StartError) -> Failure {
         ledger::StartError::Store(ledger::store::StoreError::InUse { .. }) => {
             Failure::unusable("ledger_running", error)
         }
-        ledger::StartError::Behind { .. } => Failure::failed("store_behind", error),
+        ledger::StartError::Behind { .. } | ledger::StartError::RestoredIsOlder { .. } => {
+            Failure::failed("store_behind", error)
+        }
         ledger::StartError::Contradicts { .. } => Failure::failed("store_contradicts", error),
         ledger::StartError::RestoreUnfinished(_) => Failure::failed("restore_unfinished", error),
         ledger::StartError::RestoredUnvouched(_) => Failure::failed("restored_unvouched", error),

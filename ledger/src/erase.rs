@@ -151,7 +151,10 @@ impl Erasures {
         request: Request,
         asked_by: Principal,
     ) -> Result<Value, OrderError> {
-        let (task, reason) = request.check()?;
+        let (mut task, reason) = request.check()?;
+        if let Task::Erase(conditions) = &mut task {
+            conditions.as_of(self.store.head()?.map_or(0, |head| head.recorded_at_ns));
+        }
         let reason = (self.masker)(&reason);
         let work = Arc::clone(&self.work).lock_owned().await;
         let mut told = match &task {

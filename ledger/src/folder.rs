@@ -38,11 +38,20 @@ pub(crate) fn replace(file: &Path, bytes: &[u8]) -> io::Result<()> {
     let mut new = tempfile::NamedTempFile::new_in(folder)?;
     new.write_all(bytes)?;
     new.as_file().sync_all()?;
+    rename(new, file)?;
+    sync(folder)
+}
+
+/// Gives a file that was written its name, by the C library, whose calls the tests of crashes see. Removed on an error.
+///
+/// # Errors
+/// The operating system's.
+pub(crate) fn rename(new: tempfile::NamedTempFile, file: &Path) -> io::Result<()> {
     // Removed when it is dropped, as by an error, until it is renamed.
     let mut new = new.into_temp_path();
     fs::rename(&new, file)?;
     new.disable_cleanup(true);
-    sync(folder)
+    Ok(())
 }
 
 /// Keeps others out of a folder that was there before.

@@ -67,7 +67,7 @@ impl Troubles {
         self.0.send_if_modified(|troubles| {
             let before = troubles.insert(what, Arc::clone(&why));
             if before.is_none() {
-                tracing::error!(%why, "it will be tried again");
+                tracing::error!(%why, "not done, until this is over");
             }
             before.is_none_or(|before| before != why)
         });

@@ -27,7 +27,7 @@ pub struct RetentionClass {
 
 /// How long a class is kept.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(untagged, expecting = "`keep` is a number of days, or \"forbid_erasure\"")]
+#[serde(untagged, expecting = "keep is a number of days, or forbid_erasure in quotes")]
 pub enum Keep {
     /// So many days. Somebody may ask to erase earlier.
     Days(u32),

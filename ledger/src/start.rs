@@ -144,6 +144,20 @@ pub enum StartError {
          start once with --restored-is-newest SIZE"
     )]
     RestoredUnvouched(PathBuf),
+    /// A person calls a restored copy the newest, and there is a newer backup.
+    #[error(
+        "{path} has {size} entries under its checkpoint, and backup {backup} of the same folder has {newer}: this is not the newest          state of the log. Bring back the newest backup; or look at the copy with --read-only; or begin a new log that          continues it (`exhibit restore --as-new-log`)"
+    )]
+    RestoredIsOlder {
+        /// The data folder.
+        path: PathBuf,
+        /// Entries under its checkpoint.
+        size: u64,
+        /// Number of the backup that is known to be newer.
+        backup: u64,
+        /// Entries under the checkpoint of that.
+        newer: u64,
+    },
     /// What the log continues cannot be told.
     #[error(
         "what the log in {path} continues cannot be told: {reason}; restore again with --as-new-log"

@@ -84,6 +84,18 @@ impl Witness {
         self.key.witness_key()
     }
 
+    /// Each origin, with the size of the tree that was cosigned last; none when nothing ever was.
+    pub fn remembered(&self) -> impl Iterator<Item = (&str, Option<TreeSize>)> {
+        self.logs.iter().map(|(origin, log)| {
+            let memory = log.memory.lock().unwrap_or_else(PoisonError::into_inner);
+            let size = match &*memory {
+                Memory::Known(last) => last.as_ref().map(|last| last.size),
+                Memory::Lost => None,
+            };
+            (origin.as_str(), size)
+        })
+    }
+
     /// Takes the body of a request at the time `now` (POSIX seconds); the answer is the cosignature's line.
     ///
     /// Blocks until the checkpoint is durable in the witness's memory; the cosignature exists only then.
@@ -136,6 +148,13 @@ impl Witness {
         let Checkpoint { size, root, .. } = checkpoint;
         *memory = Memory::Known(Some(Cosigned { size, root, time, note: kept.into() }));
         drop(memory);
+        if known.0 == 0 {
+            tracing::warn!(
+                origin,
+                "this witness had cosigned nothing of this log: what it vouches for begins now. If it should have a memory, \
+                 look at --state"
+            );
+        }
         tracing::info!(origin, old_size = known.0, size = size.0, %root, "cosigned");
         Ok(cosignature.to_string())
     }

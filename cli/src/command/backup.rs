@@ -94,6 +94,7 @@ impl Backup {
     /// Asks the ledger that runs.
     async fn ask(&self, ledger: &LedgerConfig) -> Result<Value, Failure> {
         let configured = ledger.backup.as_ref().map(|backup| &backup.folder);
+        let configured_keep = ledger.backup.as_ref().map(|backup| backup.keep);
         let is_there = |to: &PathBuf| configured.is_some_and(|folder| is_same(to, folder));
         if !self.to.as_ref().is_none_or(is_there) {
             let message = format!(
@@ -102,6 +103,14 @@ impl Backup {
                 ledger.data_dir.display(),
                 configured
                     .map_or("none is configured".into(), |folder| folder.display().to_string())
+            );
+            return Err(Failure::unusable("ledger_running", message));
+        }
+        if self.keep.is_some_and(|keep| configured_keep != Some(keep)) {
+            let message = format!(
+                "a ledger runs on {}: it keeps as many backups as `keep` in [ledger.backup] says. Leave --keep out; or set it \
+                 there, and restart the ledger; or stop the ledger",
+                ledger.data_dir.display()
             );
             return Err(Failure::unusable("ledger_running", message));
         }

@@ -92,7 +92,8 @@ impl Hold {
 }
 
 fn print(answer: &Value) {
-    let shown = |value: &Value| proto::terminal::shown(&value.to_string()).into_owned();
+    let shown =
+        |value: &Value| proto::terminal::shown(value.as_str().unwrap_or_default()).into_owned();
     if let (Some(holds), Some(orders)) = (answer["holds"].as_array(), answer["orders"].as_array()) {
         for told in holds.iter().chain(orders) {
             tell(told);

@@ -193,8 +193,8 @@ impl Door {
         };
         orders.into_iter().find(is_it).ok_or_else(|| {
             let message = format!(
-                "no order {order} waits: it may have been approved, or have expired, or the ledger was restarted; see \
-                 exhibit orders list"
+                "no order {order} waits: it may have been approved or withdrawn, or have expired, or the ledger was restarted; \
+                 see exhibit orders list"
             );
             Failure::unusable("order_unknown", message)
         })

@@ -79,7 +79,8 @@ impl Restore {
     }
 
     fn print(&self, restored: &Restored, seconds: f64) {
-        let Restored { backup, data_dir, checkpoint, note, bytes, newest_size, report } = restored;
+        let Restored { backup, data_dir, checkpoint, note, bytes, newest_size, newer, report } =
+            restored;
         say!("backup       {backup}, {bytes} bytes, in {}", data_dir.display());
         say!("size         {} entries under the checkpoint", checkpoint.size);
         say!("root         {}", checkpoint.root);
@@ -92,9 +93,20 @@ impl Restore {
             1 => say!("LOST         entry {}", report.entries),
             lost => say!("LOST         {lost} entries, {} to {}", report.entries, newest_size - 1),
         }
-        if report.is_good() && newest_size > &report.entries && !self.as_new_log {
+        if let Some((newer, size)) = newer {
+            say!(
+                "BEHIND       this folder holds backup {newer}, of {size} entries under its checkpoint"
+            );
+        }
+        if self.newest_checkpoint.is_some() && newest_size <= &report.entries {
+            say!(
+                "newest       the checkpoint that was given is of {newest_size} entries, and the copy has all of them"
+            );
+        }
+        let is_behind = newest_size > &report.entries || newer.is_some();
+        if report.is_good() && is_behind && !self.as_new_log {
             eprintln!(
-                "this copy is BEHIND the newest checkpoint, and is never the log again. Look at it: exhibit ledger --read-only. \
+                "this copy is BEHIND what is known of the log, and is never the log again. Look at it: exhibit ledger --read-only. \
                  To go on recording: exhibit restore --as-new-log, into another folder"
             );
         } else if !report.is_good() && report.is_readable() {
@@ -124,7 +136,7 @@ impl Restore {
             "backup": restored.backup, "data_dir": restored.data_dir, "origin": restored.checkpoint.origin,
             "size": restored.checkpoint.size.0, "root": restored.checkpoint.root.to_string(),
             "checkpoint": restored.note, "bytes": restored.bytes, "as_new_log": self.as_new_log,
-            "newest_size": restored.newest_size,
+            "newest_size": restored.newest_size, "newer_backup": restored.newer.map(|(newer, _)| newer),
             "lost": restored.newest_size.saturating_sub(restored.report.entries),
             "fsck": fsck::as_json(&restored.report, seconds)
         })

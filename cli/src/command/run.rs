@@ -33,7 +33,8 @@ pub(crate) struct Run {
     #[arg(long, value_name = "SIZE")]
     restored_is_newest: Option<u64>,
     /// Today's date, as YYYY-MM-DD: the clock and [ledger.retention] are looked at, and retention may erase by them, though a
-    /// class is kept shorter than before, or the ledger was stopped for long. Another date confirms nothing (ledger)
+    /// class is kept shorter than before, or the ledger was stopped for long. A date further than a day from the clock's confirms
+    /// nothing (ledger)
     #[arg(long, value_name = "DATE")]
     retention_confirmed: Option<Date>,
     /// Only show what is there: nothing is recorded, published or changed (ledger)

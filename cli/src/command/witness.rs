@@ -51,6 +51,21 @@ impl Witness {
             );
         }
         say!("witness  http://{address}");
+        let state = self.state.canonicalize().unwrap_or(self.state);
+        for (origin, size) in witness.remembered() {
+            let origin = proto::terminal::shown(origin);
+            match size {
+                Some(size) => {
+                    say!("memory   {origin}: cosigned at {size} entries, in {}", state.display());
+                }
+                None => {
+                    say!(
+                        "memory   {origin}: NEW, nothing was cosigned yet, in {}",
+                        state.display()
+                    );
+                }
+            }
+        }
         let key = witness.key();
         say!("policy   witness {} {key} http://{address}", key.name());
         let router = serve::with_metrics(::witness::router(Arc::new(witness)), metrics);

@@ -48,7 +48,12 @@ fn without_value(message: &str) -> Cow<'_, str> {
         return Cow::Borrowed(message);
     };
     let (before, after) = (found[..first].trim_end(), &found[last + 1..]);
-    Cow::Owned(format!("{before}{after}{expected}"))
+    let what = format!("{before}{after}{expected}");
+    // A value that is nothing but its quotation: whoever takes it says elsewhere what it takes.
+    if what.trim().is_empty() {
+        return Cow::Borrowed("this value cannot stand here; see `exhibit config schema`");
+    }
+    Cow::Owned(what)
 }
 
 #[cfg(test)]

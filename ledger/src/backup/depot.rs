@@ -53,6 +53,7 @@ impl Depot {
             return Err(BackupError::NoFolderAbove(above.to_owned()));
         }
         folder::create(dir).map_err(BackupError::file(dir))?;
+        is_own(dir)?;
         folder::keep_private(dir).map_err(BackupError::file(dir))?;
         for part in ["files", "backups"] {
             let part = dir.join(part);
@@ -171,7 +172,7 @@ impl Depot {
             return Ok((file, 0));
         }
         part.as_file().sync_all().map_err(BackupError::file(&files))?;
-        part.persist(self.path(&file)).map_err(|error| BackupError::file(&files)(error.error))?;
+        folder::rename(part, &self.path(&file)).map_err(BackupError::file(&files))?;
         Ok((file, bytes))
     }
 
@@ -183,11 +184,7 @@ impl Depot {
         let failed = || BackupError::file(&backups);
         let encoded = manifest.encode().map_err(std::io::Error::other);
         let (name, bytes) = encoded.map_err(failed())?;
-        let mut file = temporary(&backups)?;
-        file.write_all(&bytes).map_err(failed())?;
-        file.as_file().sync_all().map_err(failed())?;
-        file.persist(backups.join(name)).map_err(|error| failed()(error.error))?;
-        folder::sync(&backups).map_err(failed())
+        folder::replace(&backups.join(name), &bytes).map_err(failed())
     }
 
     fn has(&self, file: &StoredFile) -> bool {
@@ -220,6 +217,24 @@ impl Depot {
 
 fn none(dir: &Path) -> BackupError {
     BackupError::Missing { folder: dir.to_owned(), wanted: None, there: "none".to_owned() }
+}
+
+/// A folder of backups has nothing else in it: one of other files is not taken, nor closed to who needs them.
+fn is_own(dir: &Path) -> Result<(), BackupError> {
+    // What a first backup makes before its lock is there, and what a disk has of its own.
+    const NO_STRANGERS: [&str; 3] = ["files", "backups", "lost+found"];
+    if is_one(dir) {
+        return Ok(());
+    }
+    for path in entries(dir)? {
+        let name = path.file_name().unwrap_or_default().to_string_lossy();
+        let is_a_backups_folder = path.join(LOCK).exists();
+        if is_a_backups_folder || !NO_STRANGERS.contains(&&*name) {
+            let (folder, name) = (dir.to_owned(), name.into_owned());
+            return Err(BackupError::Foreign { folder, name });
+        }
+    }
+    Ok(())
 }
 
 /// Whether backups were ever put into this folder.

@@ -101,6 +101,17 @@ pub enum BackupError {
          new name (`exhibit keygen NEW-ORIGIN`)"
     )]
     SameOrigin(String),
+    /// Somebody else's files stand in the folder.
+    #[error(
+        "{folder} holds {name:?}, and no backups: they go into a folder of their own, which is then for this user alone. Name a new \
+         folder, or an empty one"
+    )]
+    Foreign {
+        /// The folder.
+        folder: PathBuf,
+        /// What stands there.
+        name: String,
+    },
     /// The disk of the backups is not there, as far as can be told.
     #[error(
         "{0} does not exist, and is not created: mount the disk of the backups, or create the folder"
@@ -207,6 +218,7 @@ impl BackupError {
             Self::Unfinished(_) => "restore_unfinished",
             Self::Checkpoint { .. } => "checkpoint_invalid",
             Self::SameOrigin(_) => "same_origin",
+            Self::Foreign { .. } => "backup_folder_taken",
             Self::NoFolderAbove(_) | Self::Unmounted { .. } => "backup_folder_away",
             Self::OtherLog { .. } => "backups_of_other_log",
             Self::OtherHistory { .. } => "backups_of_other_history",

@@ -57,6 +57,8 @@ pub struct Restored {
     /// Size of the newest checkpoint that was given, else of the backup's. What is between the entries of the copy and this
     /// is lost.
     pub newest_size: u64,
+    /// Number of the newest backup of the folder, and the size of its checkpoint, when that is newer.
+    pub newer: Option<(u64, u64)>,
     /// What the check of the copy found. Unless it is good, nothing starts on the folder; one of which only disclosures are
     /// damaged can be looked at (`--read-only`).
     pub report: FsckReport,
@@ -113,8 +115,13 @@ pub fn restore(
         restored::finish_readable(&data_dir).map_err(BackupError::file(&data_dir))?;
     }
     let (backup, bytes) = (manifest.backup, manifest.bytes());
+    let last = depot.manifests()?.pop().filter(|last| last.backup > backup);
+    let newer = last.map(|last| {
+        let size = super::unverified(&last.checkpoint).map_or(0, |newer| newer.size.0);
+        (last.backup, size)
+    });
     let (note, newest_size) = (manifest.checkpoint, newest_checkpoint.size.0);
-    Ok(Restored { backup, data_dir, checkpoint, note, bytes, newest_size, report })
+    Ok(Restored { backup, data_dir, checkpoint, note, bytes, newest_size, newer, report })
 }
 
 /// As far as the copy reaches, the newest checkpoint must be of the same entries.

@@ -61,6 +61,7 @@ impl Caution {
         published: watch::Receiver<Arc<Published>>,
     ) -> io::Result<Self> {
         let (is_new, is_confirmed) = (started.newest_ns == 0, started.is_confirmed());
+        started.tell();
         let in_force = InForce::within(data_dir)?;
         let mut shortened = BTreeMap::new();
         if !is_new && !is_confirmed {
@@ -135,6 +136,17 @@ impl Caution {
 }
 
 impl Started {
+    /// Says what became of a person's word.
+    fn tell(&self) {
+        if self.is_confirmed() {
+            tracing::info!("clock and retention are confirmed: what is due is erased");
+        } else if self.confirmed_day.is_some() {
+            tracing::warn!(
+                "--retention-confirmed confirms nothing: the day that it names is not today's, by this clock"
+            );
+        }
+    }
+
     /// The person may live where it is another day.
     fn is_confirmed(&self) -> bool {
         self.confirmed_day.is_some_and(|day| day.abs_diff(self.started_ns / DAY_NS) <= 1)

@@ -125,7 +125,7 @@ pub(crate) enum OrderError {
     #[error("{0}")]
     Unusable(String),
     #[error(
-        "no order {0} waits here: it may have been approved, or have expired, or the ledger was restarted; ask again"
+        "no order {0} waits here: it may have been approved or withdrawn, or have expired, or the ledger was restarted"
     )]
     Unknown(String),
     #[error("who asked may not approve: another person with the role approver must")]

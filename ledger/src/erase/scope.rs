@@ -42,6 +42,8 @@ pub(crate) struct Conditions {
     scope: Scope,
     session: Option<Id>,
     exchange: Option<Id>,
+    /// What was recorded up to this time is taken, with all that belongs to it, and nothing that began after it.
+    begun_by_ns: u64,
 }
 
 /// Why a scope is none, in words for the caller.
@@ -78,7 +80,7 @@ impl Scope {
         }
         let session = id("session", self.session.as_deref())?;
         let exchange = id("exchange", self.exchange.as_deref())?;
-        Ok(Conditions { scope: self, session, exchange })
+        Ok(Conditions { scope: self, session, exchange, begun_by_ns: u64::MAX })
     }
 }
 
@@ -99,9 +101,15 @@ impl Conditions {
         self.scope.subject.is_some()
     }
 
+    /// Takes nothing that begins after this time, Unix ns: somebody is shown what there is, and approves that.
+    pub(crate) fn as_of(&mut self, time_ns: u64) {
+        self.begun_by_ns = time_ns;
+    }
+
     /// Everything of the unit is within: what an erasure takes.
     pub(crate) fn take(&self, unit: &Unit, class: Option<&str>) -> bool {
         self.is_about(unit, class)
+            && unit.oldest_ns <= self.begun_by_ns
             && self.scope.from_ns.is_none_or(|from| unit.oldest_ns >= from)
             && self.scope.before_ns.is_none_or(|before| unit.newest_ns < before)
     }

@@ -2,6 +2,7 @@
 
 mod flips;
 mod raw;
+mod seals;
 mod strange;
 mod world;
 

@@ -7,7 +7,7 @@ use proto::v1::LogContinued;
 use tlog::{Checkpoint, Note};
 
 use super::{Options, StartError};
-use crate::backup::{FolderState, continued, folder_state};
+use crate::backup::{FolderState, backups_made, continued, folder_state, restored_checkpoint};
 use crate::config::Checked;
 use crate::publish::default_file;
 use crate::store::TreeHead;
@@ -25,6 +25,9 @@ pub(super) fn judge(config: &Checked, options: Options) -> Result<Vouching, Star
         FolderState::Grown => return Ok(Vouching::Itself),
         FolderState::Restored => {}
     }
+    if options.restored_is_newest {
+        knows_no_newer(config)?;
+    }
     if options.restored_is_newest || is_elsewhere(&config.checkpoint_file, &config.data_dir) {
         return Ok(Vouching::Itself);
     }
@@ -33,6 +36,23 @@ pub(super) fn judge(config: &Checked, options: Options) -> Result<Vouching, Star
     match config.witnesses.as_ref().is_some_and(has_quorum) && !options.without_quorum {
         true => Ok(Vouching::Witnesses),
         false => Err(StartError::RestoredUnvouched(path())),
+    }
+}
+
+/// What came back with a copy lists the backups that were beside its own: a person who calls it the newest may not know them.
+fn knows_no_newer(config: &Checked) -> Result<(), StartError> {
+    let path = || config.data_dir.clone();
+    let listed = backups_made(&config.data_dir)
+        .map_err(|source| StartError::Folder { path: path(), source })?;
+    let Ok(Some(checkpoint)) = restored_checkpoint(&config.data_dir) else { return Ok(()) };
+    match listed.iter().max_by_key(|made| made.size) {
+        Some(newer) if newer.size > checkpoint.size.0 => Err(StartError::RestoredIsOlder {
+            path: path(),
+            size: checkpoint.size.0,
+            backup: newer.backup,
+            newer: newer.size,
+        }),
+        _ => Ok(()),
     }
 }
 

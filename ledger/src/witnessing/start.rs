@@ -57,7 +57,7 @@ pub enum WitnessRefusal {
     /// Too few witnesses could be asked.
     #[error(
         "the quorum of the policy file did not cosign the published checkpoint, or could not be asked, so nobody vouches \
-         that this is the newest state of the log:\n  - {}\nBring the witnesses back, or start with --without-quorum if you know that \
+         that this is the newest state of the log:\n  - {}\nBring the witnesses back (one that knows no such log is started with its vkey, --log), or start with --without-quorum if you know that \
          store and checkpoint are the newest", .failures.join("\n  - ")
     )]
     NoQuorum {

@@ -112,17 +112,24 @@ fn a_backup_killed_at_any_moment_harms_no_other() -> Result<()> {
         // The command alone, killed at one call after the other of those that change the disk.
         let system = &house.system;
         set_base(system)?;
-        // Each begins where another was cut off. Break it: purge nothing in `making.rs` before files are copied.
-        let calls = killed_at(&house, 0).await?;
+        // Each begins where another was cut off.
+        let calls = killed_at(&house, 0).await?.len();
         killed_at(&house, calls / 2).await?;
         set_base(system)?;
         let calls = killed_at(&house, 0).await?;
-        println!("{calls} calls of a backup");
+        let is_named =
+            |call: &String| call.contains(" rename ") && call.contains("/backups/backups/");
+        let named = calls.iter().position(is_named).context("no backup got its name")?;
+        let calls = calls.len();
+        println!("{calls} calls of a backup, which has its name from {named} on");
         ensure!(calls > 30, "only {calls} calls were counted: is the layer loaded?");
         let points = 12;
-        for point in 0..points {
-            // Not the very last ones: another run may need a call less.
-            let at = 1 + point * (calls * 9 / 10 - 1) / (points - 1);
+        // Not the very last ones: another run may need a call less.
+        let over_all = (0..points).map(|point| 1 + point * (calls * 9 / 10 - 1) / (points - 1));
+        // With its name it is there, and what another one left before must be gone. Break it: purge nothing in `making.rs`
+        // before files are copied.
+        let behind_its_name = named + 1..named + 6;
+        for at in over_all.chain(behind_its_name) {
             killed_at(&house, at).await?;
             // Break it: write a backup down in `making.rs` only when it has its name.
             left::is_named(system).with_context(|| format!("after call {at}"))?;
@@ -154,8 +161,8 @@ fn set_base(system: &System) -> Result<()> {
     Ok(())
 }
 
-/// Puts ledger and backups back as they were, and kills `exhibit backup` at this call; how many calls there were.
-async fn killed_at(house: &House, at: usize) -> Result<usize> {
+/// Puts ledger and backups back as they were, and kills `exhibit backup` at this call; the calls until then.
+async fn killed_at(house: &House, at: usize) -> Result<Vec<String>> {
     let system = &house.system;
     for part in ["ledger", "backups"] {
         std::fs::remove_dir_all(system.path(part))?;
@@ -169,7 +176,7 @@ async fn killed_at(house: &House, at: usize) -> Result<usize> {
     }
     let ended = tool.run().await?;
     ensure!(ended.code == if at == 0 { 0 } else { -1 }, "call {at}: {ended:?}");
-    Ok(disk.calls()?.len())
+    disk.calls()
 }
 
 #[test]

@@ -29,8 +29,7 @@ pub(super) fn lines(told: &Value) -> Vec<(&'static str, String)> {
         }
     }
     if let Some(scope) = told["scope"].as_object() {
-        let all: Vec<_> = scope.iter().map(|(field, value)| condition(field, value)).collect();
-        lines.push(("about", all.join(", ")));
+        lines.push(("about", about(scope)));
     }
     let would = &told["would"];
     if would["leaves"].is_u64() {
@@ -45,6 +44,12 @@ pub(super) fn lines(told: &Value) -> Vec<(&'static str, String)> {
     }
     if let Some(released) = would.get("hold").filter(|_| would["scope"].is_object()) {
         lines.push(("would release", text(released)));
+        // What it protects, and why, which is what its release gives up.
+        if let Some(scope) = would["scope"].as_object() {
+            lines.push(("which holds", about(scope)));
+        }
+        lines.push(("placed for", text(&would["reason"])));
+        lines.extend(would["placed_at_ns"].as_u64().map(|ns| ("placed at", instant(ns))));
     }
     if !told["reason"].is_null() {
         lines.push(("reason", text(&told["reason"])));
@@ -74,6 +79,15 @@ pub(in crate::command) fn covered(count: u64) -> String {
         1 => "1 exchange, or event outside of any, when it was asked for".to_owned(),
         count => format!("{count} exchanges, or events outside of any, when it was asked for"),
     }
+}
+
+/// The conditions of a scope. A subject without an issuer may be several people.
+fn about(scope: &serde_json::Map<String, Value>) -> String {
+    let mut all: Vec<_> = scope.iter().map(|(field, value)| condition(field, value)).collect();
+    if scope.contains_key("subject") && !scope.contains_key("issuer") {
+        all.push("of ANY issuer (--issuer names one)".to_owned());
+    }
+    all.join(", ")
 }
 
 fn condition(field: &str, value: &Value) -> String {

@@ -1,6 +1,8 @@
 //! A folder of backups, cut off and changed in every way.
 
 use super::rot::TURNS;
+use std::os::unix::fs::PermissionsExt as _;
+
 use super::*;
 use tlog::{Checkpoint, Hash, TreeSize};
 
@@ -197,6 +199,19 @@ fn nothing_is_put_where_the_disk_of_the_backups_is_away() {
     let scratch = tempfile::tempdir().unwrap();
     let away = scratch.path().join("mnt/elsewhere/backups");
     assert!(matches!(Depot::open(&away), Err(BackupError::NoFolderAbove(_))));
+    // Somebody else's, and one level too high: neither is taken, nor closed. Break it: let `is_own` find nothing.
+    let taken = scratch.path().join("taken");
+    for name in ["lost+found", "backups"] {
+        fs::create_dir_all(taken.join(name)).unwrap();
+    }
+    fs::set_permissions(&taken, fs::Permissions::from_mode(0o755)).unwrap();
+    fs::write(taken.join("backups/lock"), "").unwrap();
+    assert!(matches!(Depot::open(&taken), Err(BackupError::Foreign { .. })));
+    fs::rename(taken.join("backups/lock"), taken.join("report.pdf")).unwrap();
+    assert!(matches!(Depot::open(&taken), Err(BackupError::Foreign { .. })));
+    assert_eq!(fs::metadata(&taken).unwrap().permissions().mode() & 0o777, 0o755);
+    fs::remove_file(taken.join("report.pdf")).unwrap();
+    assert!(Depot::open(&taken).is_ok());
     assert!(!scratch.path().join("mnt").exists());
     // The mount point is there, and nothing is mounted on it.
     let folder = scratch.path().join("backups");

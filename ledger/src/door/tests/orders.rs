@@ -308,6 +308,21 @@ async fn an_erasure_takes_keys_and_bytes_off_the_disk_and_leaves_all_else() {
     assert_eq!((report.erased, report.purge_pending), (6, false));
 }
 
+/// Break it: do not call `as_of` in `Erasures::ask`.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_order_takes_nothing_that_began_after_it_was_shown() {
+    let house = House::build_with(&ROLES, |_| {}).await;
+    let mut caller = Caller::start(&house, 1);
+    caller.exchange(1, "alice", "crm", "{}").await;
+    let order = erase(&json!({ "subject": "alice" }));
+    let (_, asked) = house.order("compliance", "/v1/orders", order).await;
+    caller.exchange(2, "alice", "crm", "{}").await;
+    let path = format!("/v1/orders/{}/approve", asked["order"].as_str().unwrap());
+    let (status, done) = house.order("approver", &path, json!({})).await;
+    assert_eq!((status, &done["leaves"]), (StatusCode::OK, &asked["leaves"]));
+    assert_eq!(house.disclosed_exchanges(), [2]);
+}
+
 /// Break it: let `withdraw` leave the order where it is.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_order_that_was_taken_back_cannot_be_approved() {

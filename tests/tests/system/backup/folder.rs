@@ -44,8 +44,12 @@ fn no_other_log_and_no_older_copy_takes_a_place_there() -> Result<()> {
         let before = super::behind::files(&house.system.path("copy"))?;
         ensure!(house.refuses_backup().await? == "restored_copy", "a copy was backed up");
         ensure!(super::behind::files(&house.system.path("copy"))? == before, "it was changed");
-        // The same, started by somebody who was wrong.
+        // The same, started by somebody who was wrong. Break it: let `knows_no_newer` say nothing.
         let size = copy["size"].to_string();
+        let code = house.refuses("copy", None, &["--restored-is-newest", &size]).await?;
+        ensure!(code == "store_behind", "{code}");
+        // Of a folder whose list of backups is lost, too.
+        fs::remove_file(house.system.path("copy/backups"))?;
         house.system.start_part_with("ledger", &["--restored-is-newest", &size]).await?;
         ensure!(house.refuses_backup().await? == "backups_of_other_history", "while it runs");
         let load = Load::start(&house.system).await?;

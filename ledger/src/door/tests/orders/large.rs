@@ -1,5 +1,7 @@
 //! Exchanges of more leaves than one commit takes, and more of them than may wait.
 
+use std::time::Duration;
+
 use proto::v1::DisclosureErased;
 use serde_json::json;
 use tlog::LeafIndex;
@@ -59,7 +61,7 @@ async fn a_large_exchange_holds_up_nothing_and_goes_in_several_commits() {
     assert_eq!(report.erased, 3 + MAX_LEAVES as u64 + 13);
 }
 
-/// Break it: let `check_size` refuse one exchange, or `erase` destroy the key with the last leaves.
+/// Break it: let `check_size` refuse one exchange, or `erase` destroy the key with every part.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_large_exchange_is_erased_by_order_alone() {
     let house = house().await;
@@ -71,7 +73,21 @@ async fn a_large_exchange_is_erased_by_order_alone() {
     }
     let refused = house.ordered(erase(&json!({ "subject": "alice" }))).await;
     assert_eq!(code(&refused), (422, "erasure_too_large"));
+    let store = house.doors().store;
+    let key = Secrets::of(&*store, &[1]).key_ids[0];
+    let watching = std::thread::spawn(move || {
+        while store.disclosure_key(&key).unwrap() != StoredKey::Destroyed {
+            std::thread::sleep(Duration::from_millis(1));
+        }
+        store.head().unwrap().unwrap().size.0
+    });
     let (status, done) = house.ordered(erase(&json!({ "exchange": "01".repeat(16) }))).await;
+    let destroyed_at = watching.join().unwrap();
+    let entries = house.doors().store.entries(LeafIndex(0), usize::MAX, usize::MAX).unwrap();
+    let kind = |entry: &bytes::Bytes| proto::decode_entry(entry).unwrap().event.kind;
+    let last =
+        entries.iter().rposition(|entry| matches!(kind(entry), Some(Kind::DisclosureErased(_))));
+    assert!(destroyed_at > last.unwrap() as u64, "the key went at {destroyed_at}, before {last:?}");
     assert_eq!((status, &done["keys"]), (StatusCode::OK, &json!(1)), "{done}");
     assert_eq!(done["leaves"], MAX_LEAVES + 2);
     let kept = disclosures(&house);
