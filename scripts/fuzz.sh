@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
 # Runs each fuzz target for some seconds (60, or $1; others: names after it) with libFuzzer and AddressSanitizer, on a nightly
-# toolchain. The kept corpus is read; what a run finds goes beside the build, and what fails into fuzz/artifacts.
+# toolchain. The kept corpus is read; what a run finds goes beside the build, and what fails into fuzz/libfuzzer/artifacts.
 set -euo pipefail
-cd "$(dirname "$0")/../fuzz"
+cd "$(dirname "$0")/../fuzz/libfuzzer"
 
 seconds=${1:-60}
 shift || true
@@ -18,7 +18,7 @@ fi
 # Lints of the stable build do not go with another toolchain.
 unset RUSTC_WORKSPACE_WRAPPER CLIPPY_ARGS
 # The versions of the stable build.
-cp ../Cargo.lock Cargo.lock
+cp ../../Cargo.lock Cargo.lock
 host=$(rustc +nightly -vV | sed -n 's/^host: //p')
 build=${CARGO_TARGET_DIR:-$HOME/.cache/exhibit-target}/fuzz
 coverage="-Cpasses=sancov-module -Cllvm-args=-sanitizer-coverage-level=4
@@ -31,11 +31,11 @@ for target in "${targets[@]}"; do
     mkdir -p "$build/found/$target" artifacts
     echo "fuzz $target: $seconds s"
     "$build/$host/release/$target" -max_total_time="$seconds" -max_len=70000 -rss_limit_mb=2048 -print_final_stats=1 \
-        -artifact_prefix="artifacts/$target-" "$build/found/$target" "corpus/$target" 2>&1 |
+        -artifact_prefix="artifacts/$target-" "$build/found/$target" "../corpus/$target" 2>&1 |
         grep -E '^(SUMMARY|ERROR|.*(stat::|Done |panicked|BINGO|Test unit written))' || true
     # The pipe hides the fuzzer's own status; what it found does not.
     if compgen -G "artifacts/$target-*" >/dev/null; then
-        echo "fuzz $target: FAILED, see fuzz/artifacts" >&2
+        echo "fuzz $target: FAILED, see fuzz/libfuzzer/artifacts" >&2
         exit 1
     fi
 done

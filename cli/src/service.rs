@@ -107,7 +107,8 @@ pub(crate) async fn ask(request: RequestBuilder) -> Result<Response, Failure> {
     let error: serde_json::Value = serde_json::from_slice(&body).unwrap_or_default();
     let text = |field: &str| error[field].as_str().map(ToOwned::to_owned);
     // A service of ours says why it did nothing; what stands in front of it does not know.
-    let is_refusal = status.is_client_error() && text("code").is_some();
+    let is_refusal = text("code").is_some()
+        && error["nothing_done"].as_bool().unwrap_or(status.is_client_error());
     let code = text("code").unwrap_or_else(|| "service_error".to_owned());
     let mut message = text("message").unwrap_or_else(|| format!("the service answered {status}"));
     if let Some(hint) = text("hint") {

@@ -205,7 +205,7 @@ fn ledger_failure(error: ledger::StartError) -> Failure {
         ledger::StartError::RestoredUnvouched(_) => Failure::failed("restored_unvouched", error),
         ledger::StartError::RestoredDamaged(_) => Failure::failed("restored_damaged", error),
         ledger::StartError::NoCheckpoint { .. } => Failure::failed("checkpoint_missing", error),
-        ledger::StartError::Fatal(ledger::Fatal::Clock(_)) => {
+        ledger::StartError::Fatal(ledger::Fatal::Clock(_) | ledger::Fatal::ClockBehind(_)) => {
             Failure::failed("clock_stepped", error)
         }
         ledger::StartError::Witness(ledger::WitnessRefusal::Contradiction { .. }) => {

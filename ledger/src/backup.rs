@@ -10,6 +10,8 @@
 
 mod depot;
 mod error;
+pub(crate) mod fuzz;
+mod known;
 mod list;
 mod listing;
 mod making;
@@ -27,19 +29,20 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use tlog::{Checkpoint, CheckpointError, Note};
 
+pub use self::depot::Verdict;
 pub use self::error::BackupError;
 pub use self::list::{BackupMade, backups_made};
 pub use self::listing::{BackupListed, UnreadableBackup, backups_in};
 use self::making::{Making, make};
-pub(crate) use self::moment::{MomentLock, holds_moment, remove_leftovers};
+pub(crate) use self::moment::MomentLock;
 pub use self::read_back::{BackupKeys, ReadBack};
 pub use self::restore::{Restore, Restored, restore, restored_checkpoint};
 pub(crate) use self::restored::{FolderState, continued, folder_state, forget_restored};
 pub(crate) use self::running::{BackupParts, Backups};
 use crate::folder;
-use crate::fsck::may_open;
 use crate::publish::default_file;
-use crate::store::{RocksStore, Store};
+use crate::store::moment::remove_leftovers;
+use crate::store::{RocksStore, Store, may_open};
 
 /// Table `[ledger.backup]`: where the running ledger puts backups of itself.
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
@@ -48,28 +51,45 @@ pub struct BackupConfig {
     /// Folder of the backups, best on another machine's disk. It holds every disclosure with its key: whoever can read it
     /// can read all evidence. The log's and the recorder's signing keys are not in it.
     pub folder: PathBuf,
-    /// How many backups are kept; the oldest ones go.
+    /// How many backups are kept; the oldest ones go. The newest one that was read back and is good stays beside them, and
+    /// while the last one that was read back is not good, all stay.
     #[serde(default = "default_keep")]
     pub keep: u32,
     /// A backup is made so often, in minutes, while the ledger runs. Left out: only when it is asked for
     /// (`exhibit backup`).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub every_minutes: Option<u32>,
-    /// Of the backups on time one in so many is read back and checked as by `exhibit fsck`: the first in a folder, and so on.
-    /// That reads all of the backup twice. 0: none, but when it is asked for (`exhibit backup --verify`).
+    /// Of the backups on time one in so many is read back and checked as by `exhibit fsck`: the first in a folder, and so on;
+    /// and each while the last one that was is not good. That reads all of the backup twice. More than `keep` is of little
+    /// use. 0: none, but when it is asked for (`exhibit backup --verify`), or damage was met.
     #[serde(default = "default_verify_every")]
     pub verify_every: u32,
 }
 
+/// As many as `keep`: of the backups that are there one was read back.
+const DEFAULT_KEEP: u32 = 7;
+
 fn default_keep() -> u32 {
-    7
+    DEFAULT_KEEP
 }
 
 fn default_verify_every() -> u32 {
-    24
+    DEFAULT_KEEP
 }
 
 impl BackupConfig {
+    /// What may be a mistake, if anything.
+    pub fn doubt(&self) -> Option<String> {
+        let BackupConfig { keep, verify_every, .. } = self;
+        let is_late = self.every_minutes.is_some() && verify_every > keep;
+        is_late.then(|| {
+            format!(
+                "backup.verify_every: one in {verify_every} is read back, and {keep} are kept (`keep`): between two all others go \
+                 unseen, and the only one that is known to be good is the oldest. Let it be at most {keep}"
+            )
+        })
+    }
+
     /// What is wrong with it, if anything.
     pub(crate) fn mistake(&self, data_dir: &Path) -> Option<String> {
         if self.keep == 0 {
@@ -116,6 +136,8 @@ pub struct Backup {
     pub lost: Vec<u64>,
     /// Whether it was read back and found good.
     pub verified: bool,
+    /// The last backup with a verdict, if that is bad: it was read back, or found to have lost a file. Until one is good none goes.
+    pub not_good: Option<u64>,
 }
 
 /// Makes a backup of a ledger that does not run, into `folder`, and keeps the newest `keep` there. With keys it is read back
@@ -166,4 +188,25 @@ pub fn backup_stopped(
 /// What a note says, whoever signed it.
 fn unverified(note: &str) -> Result<Checkpoint, CheckpointError> {
     Checkpoint::parse_text(Note::parse(note)?.text())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Break it: let `default_verify_every` be more than `default_keep`.
+    #[test]
+    fn of_the_backups_that_are_kept_one_is_read_back() {
+        let config = |more: &str| -> BackupConfig {
+            serde_json::from_str(&format!(r#"{{"folder": "backups"{more}}}"#)).unwrap()
+        };
+        let on_time = r#", "every_minutes": 60"#;
+        assert_eq!(config(on_time).doubt(), None);
+        assert_eq!(config(&format!(r#"{on_time}, "keep": 24, "verify_every": 24"#)).doubt(), None);
+        let told = config(&format!(r#"{on_time}, "keep": 3"#)).doubt().unwrap();
+        assert!(told.contains("one in 7") && told.contains("at most 3"), "{told}");
+        // None is made on time, or somebody wants none to be read back.
+        assert_eq!(config(r#", "keep": 3"#).doubt(), None);
+        assert_eq!(config(&format!(r#"{on_time}, "verify_every": 0"#)).doubt(), None);
+    }
 }

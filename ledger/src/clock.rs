@@ -1,12 +1,14 @@
 //! The ledger's time: strictly increasing, and never following a wall clock that jumped.
 
 mod stopped;
-mod unvouched;
+mod vouched;
 
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
+use jiff::Timestamp;
+
 pub(crate) use stopped::StoppedByClock;
-pub(crate) use unvouched::Unvouched;
+pub(crate) use vouched::Vouched;
 
 /// A wall clock that moves further than this against the monotonic clock stops sequencing.
 pub(crate) const MAX_STEP: Duration = Duration::from_secs(60);
@@ -23,6 +25,22 @@ pub struct ClockStep {
     pub step_ns: i64,
 }
 
+/// The wall clock of a start stands more than [`MAX_STEP`] before the newest entry. Which of the two is right nobody measured.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "by the wall clock it is {}, and the newest entry is of {}: one of the two is wrong; check the time source, then start \
+     with --confirm-clock-step. Until the clock has passed the newest entry, each further one is a nanosecond later than the \
+     one before",
+    utc(*wall_ns),
+    utc(*newest_ns)
+)]
+pub struct ClockBehind {
+    /// What the wall clock says, Unix ns.
+    pub wall_ns: u64,
+    /// `recorded_at_ns` of the newest entry.
+    pub newest_ns: u64,
+}
+
 /// Gives `recorded_at_ns`.
 #[derive(Debug)]
 pub(crate) struct Clock {
@@ -37,12 +55,11 @@ impl Clock {
     /// A clock that continues after `last_ns`, the newest time in the store (0: none).
     ///
     /// # Errors
-    /// [`ClockStep`] when the wall clock stands more than [`MAX_STEP`] before `last_ns` and nobody confirmed.
-    pub(crate) fn continue_after(last_ns: u64, confirmed: bool) -> Result<Self, ClockStep> {
+    /// [`ClockBehind`] when the wall clock stands more than [`MAX_STEP`] before `last_ns` and nobody confirmed.
+    pub(crate) fn continue_after(last_ns: u64, confirmed: bool) -> Result<Self, ClockBehind> {
         let wall_ns = unix_now_ns();
-        let step_ns = difference(wall_ns, last_ns);
-        if !confirmed && step_ns < -max_step_ns() {
-            return Err(ClockStep { step_ns });
+        if !confirmed && difference(wall_ns, last_ns) < -max_step_ns() {
+            return Err(ClockBehind { wall_ns, newest_ns: last_ns });
         }
         Ok(Self { last_ns, wall_ns, monotonic: Instant::now(), stopped: None })
     }
@@ -90,6 +107,13 @@ pub(crate) fn unix_now_ns() -> u64 {
     u64::try_from(since_epoch.as_nanos()).unwrap_or(u64::MAX)
 }
 
+/// A time as people read it, to the second.
+pub(crate) fn utc(unix_ns: u64) -> String {
+    let seconds = i64::try_from(unix_ns / 1_000_000_000).ok();
+    let time = seconds.and_then(|seconds| Timestamp::from_second(seconds).ok());
+    time.map_or_else(|| format!("{unix_ns} ns after 1970"), |time| time.to_string())
+}
+
 fn max_step_ns() -> i64 {
     i64::try_from(MAX_STEP.as_nanos()).unwrap_or(i64::MAX)
 }
@@ -127,10 +151,14 @@ mod tests {
         }
     }
 
+    /// Break it: let `continue_after` take `confirmed` for given, or its error say by how much alone.
     #[test]
     fn a_past_wall_clock_at_start_needs_confirmation() {
         let future = unix_now_ns() + 120 * SECOND;
-        assert!(Clock::continue_after(future, false).is_err());
+        let refused = Clock::continue_after(future, false).unwrap_err();
+        let said = refused.to_string();
+        assert!(said.contains(&utc(refused.wall_ns)) && said.contains(&utc(future)), "{said}");
+        assert_eq!(utc(1_700_000_000 * SECOND + 5), "2023-11-14T22:13:20Z");
         let mut clock = Clock::continue_after(future, true).unwrap();
         assert_eq!(clock.batch_time(), Ok(future + 1));
     }

@@ -14,13 +14,16 @@ mod ended;
 mod follow;
 mod kinds;
 mod late;
+mod named;
 pub(crate) mod order;
 mod parts;
 mod passes;
 mod plan;
+mod quiet;
 mod receipt;
 mod retain;
 pub(crate) mod scope;
+mod times;
 pub(crate) mod unit;
 
 use std::path::PathBuf;
@@ -73,6 +76,9 @@ pub(crate) struct Erasures {
     stops: Stops,
     /// One erasure or hold at a time: none is planned while another changes what is there.
     work: Arc<tokio::sync::Mutex<Work>>,
+    /// How often was purged.
+    #[cfg(test)]
+    pub(crate) purges: std::sync::atomic::AtomicUsize,
 }
 
 /// What only one may touch.
@@ -80,14 +86,15 @@ pub(crate) struct Erasures {
 struct Work {
     holds: Holds,
     progress: Progress,
+    /// How many holds were released since the start.
+    released: u64,
 }
 
 impl Work {
     /// # Errors
     /// [`OrderError::HoldsDamaged`].
     fn check_holds(&self) -> Result<(), OrderError> {
-        let damage = self.holds.damage().map(|why| OrderError::HoldsDamaged(why.to_owned()));
-        damage.map_or(Ok(()), Err)
+        self.holds.damage().map_or(Ok(()), |why| Err(OrderError::HoldsDamaged(why)))
     }
 }
 
@@ -121,10 +128,8 @@ impl Erasures {
             masker,
             holds,
         } = parts;
-        if let Some(why) = holds.damage() {
-            troubles.report("legal holds", &format!("{why}; nothing is erased until it is mended"));
-        }
-        let work = Work { holds, progress: Progress::default() };
+        holds.tell(&troubles);
+        let work = Work { holds, ..Work::default() };
         let (orders, work) = (Mutex::default(), Arc::new(tokio::sync::Mutex::new(work)));
         Arc::new(Self {
             store,
@@ -139,6 +144,8 @@ impl Erasures {
             orders,
             stops: Stops::default(),
             work,
+            #[cfg(test)]
+            purges: std::sync::atomic::AtomicUsize::default(),
         })
     }
 
@@ -159,10 +166,13 @@ impl Erasures {
         let work = Arc::clone(&self.work).lock_owned().await;
         let mut told = match &task {
             Task::Erase(_) => self.plan(work, &task).await?.1.told(),
-            Task::Hold(conditions) => json!({ "covers": self.covered(conditions).await? }),
+            Task::Hold(conditions) => match self.covered(conditions).await? {
+                Some(covers) => json!({ "covers": covers }),
+                None => json!({}),
+            },
             Task::Release(id) => {
-                let held = work.holds.find(*id);
-                held.ok_or_else(|| OrderError::UnknownHold(id.to_string()))?.told(*id)
+                let told = work.holds.told(*id);
+                told.ok_or_else(|| OrderError::UnknownHold(id.to_string()))?
             }
         };
         let id = fresh_id()?;
@@ -205,8 +215,14 @@ impl Erasures {
                 let keys: Vec<_> = plan.units.iter().map(|(key, _)| *key).collect();
                 let (backups, no_new_ones) = self.backups().await?;
                 let contents = self.contents(&order, approver, Some(subject), Some(&backups))?;
-                let erasure = self.erase(&plan, Ground::Order, contents).await?;
+                let erased = self.erase(&plan, Ground::Order, contents).await;
                 drop(no_new_ones);
+                if matches!(erased, Err(OrderError::Partly { .. })) {
+                    // It is less than what waits of it, and what is gone is to be off the disk.
+                    work.progress.begin_again();
+                    self.purge().await;
+                }
+                let erasure = erased?;
                 work.progress.forget(&keys);
                 self.orders().take(id);
                 told["erasure"] = erasure.to_string().into();
@@ -245,8 +261,10 @@ impl Erasures {
                 let event = (Kind::HoldReleased(released), contents);
                 self.change(event, (*hold, HoldChange::Released)).await?;
                 work.holds.release(*hold);
-                // What it kept may be due since long.
+                work.holds.tell(&self.troubles);
+                // What it kept may be due since long. That is told before it goes.
                 work.progress.begin_again();
+                work.released += 1;
                 self.orders().take(id);
                 Ok(json!({ "released": hold.to_string() }))
             }
@@ -269,8 +287,7 @@ impl Erasures {
 
     /// The holds in force, as JSON.
     pub(crate) async fn holds(&self) -> Value {
-        let work = self.work.lock().await;
-        work.holds.each().map(|(id, held)| held.told(id)).collect()
+        self.work.lock().await.holds.all_told()
     }
 
     /// The orders that wait, as JSON.
@@ -290,10 +307,9 @@ impl Erasures {
         self.orders().each().map(told).collect()
     }
 
-    /// Purges what an earlier start left, tells what is about to be erased, and erases what is due, from time to time. Ends
-    /// when nothing can be recorded.
+    /// Purges what an earlier start left, and erases what is due, from time to time. Ends when nothing can be recorded.
     pub(crate) async fn run(self: Arc<Self>) {
-        let mut has_announced = false;
+        let mut told = None;
         loop {
             match self.store.must_purge() {
                 Ok(true) => {
@@ -303,19 +319,13 @@ impl Erasures {
                 Ok(false) => {}
                 Err(error) => tracing::error!(%error, "what must be purged cannot be read"),
             }
-            let retained = if has_announced {
-                self.retain_with_caution().await
-            } else {
-                self.announce().await.map(|()| 0)
-            };
-            has_announced = true;
-            match retained {
+            match self.pass(&mut told).await {
                 Ok(0) => {}
                 Ok(leaves) => {
                     tracing::info!(leaves, "disclosures were erased: their days are over");
                 }
                 Err(OrderError::Stopped(_)) => return,
-                Err(error) => tracing::error!(%error, "what is due could not be erased"),
+                Err(error) => self.tell_failed(&[("every class", error)]),
             }
             tokio::time::sleep(INTERVAL).await;
         }

@@ -29,6 +29,18 @@ pub(crate) fn create(folder: &Path) -> io::Result<()> {
     sync(above)
 }
 
+/// The bytes of a file; none when it is not there.
+///
+/// # Errors
+/// The operating system's, with the file's name.
+pub(crate) fn read(file: &Path) -> io::Result<Option<Vec<u8>>> {
+    match fs::read(file) {
+        Ok(bytes) => Ok(Some(bytes)),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(io::Error::new(error.kind(), format!("{}: {error}", file.display()))),
+    }
+}
+
 /// Replaces a file, durably: after a crash at any moment it is the one of before, or this one.
 ///
 /// # Errors
@@ -118,6 +130,19 @@ mod tests {
         fs::create_dir(scratch.path().join("folder")).unwrap();
         assert!(replace(&scratch.path().join("folder"), b"x").is_err());
         assert_eq!(fs::read_dir(scratch.path()).unwrap().count(), 2);
+    }
+
+    /// Break it: let `read` pass on the operating system's error as it is.
+    #[test]
+    fn a_file_that_cannot_be_read_is_named() {
+        let scratch = tempfile::tempdir().unwrap();
+        let file = scratch.path().join("file");
+        assert_eq!(read(&file).unwrap(), None);
+        fs::write(&file, [0xff]).unwrap();
+        assert_eq!(read(&file).unwrap(), Some(vec![0xff]));
+        fs::create_dir(scratch.path().join("folder")).unwrap();
+        let error = read(&scratch.path().join("folder")).unwrap_err();
+        assert!(error.to_string().contains("/folder: "), "{error}");
     }
 
     #[test]

@@ -2,12 +2,14 @@
 //!
 //! Tree and tiles are rebuilt from the entries and compared byte by byte with what is stored and published; every leaf
 //! is decoded; time, chains and seals are followed; every disclosure is opened and held against its commitment; every
-//! stored record must be one that an entry asks for. Each family is read once, in the order of its keys, so memory does
-//! not grow with the log. What the storage engine cannot read is a finding like any other, and the walk goes on behind.
+//! stored record must be one that an entry asks for. Each family is read once, in the order of its keys, and what has to be
+//! remembered until the end waits in files, so memory does not grow with the log. What the storage engine cannot read is a
+//! finding like any other, and the walk goes on behind.
 //!
 //! Records vouch for each other. A finding names the record that contradicts others; where two contradict each other
 //! and nothing tells which was changed, its message names the other one too.
 
+mod absent;
 mod chains;
 mod disclosures;
 mod head;
@@ -16,6 +18,7 @@ mod lost;
 mod place;
 mod refusal;
 mod report;
+mod sorted;
 #[cfg(test)]
 mod tests;
 mod tree;
@@ -31,13 +34,13 @@ use self::chains::{Chains, Keys};
 use self::disclosures::Disclosures;
 use self::head::Rebuilt;
 use self::holds::Holds;
-pub(crate) use self::refusal::may_open;
 pub use self::refusal::{FsckRefusal, may_check};
 pub use self::report::{Finding, FsckReport, MAX_FINDINGS_OF_A_KIND};
 use self::tree::Tree;
-use crate::backup::holds_moment;
+use crate::hold;
 use crate::publish::default_file;
 use crate::store::keyspace::{DISCLOSURES, ENTRIES, KEYS, entry_index, entry_key};
+use crate::store::moment::holds_moment;
 use crate::store::records::{Found, Odd, Records};
 use crate::store::{RocksStore, StoreError, wal};
 
@@ -79,6 +82,7 @@ pub(crate) fn fsck_until(
     let mut report = FsckReport { moment_left, ..FsckReport::default() };
     let file = checkpoint_file.map_or_else(|| default_file(data_dir), Path::to_owned);
     let published = head::read_checkpoint(&file, log, &mut report);
+    report.checkpoint.clone_from(&published);
     let store = data_dir.join("store");
     match wal::damages(&store) {
         Ok(damages) if damages.is_empty() => {}
@@ -168,6 +172,7 @@ fn check(
     }
     entries.rest(&mut |odd| surplus(&odd, report));
     report.bytes += entries.bytes;
+    report.size = claimed.unwrap_or_default().max(walk.next);
     if !goes_on(walk.next, claimed.unwrap_or(walk.next)) {
         return;
     }
@@ -190,7 +195,8 @@ fn check(
     walk.tree.finish(report);
     walk.chains.finish(store, report);
     walk.disclosures.finish(report);
-    walk.holds.finish(report);
+    let read = |id, index| hold::read(store, id, Some(index)).map(drop);
+    walk.holds.finish(read, report);
 }
 
 /// From entry to entry.
@@ -226,7 +232,7 @@ impl Walk<'_> {
         }
         self.recorded_at_ns = leaf.recorded_at_ns;
         self.chains.follow(index, &leaf, report);
-        self.disclosures.check((index, hash), &leaf.event, report);
+        self.disclosures.check(index, &leaf.event, report);
         self.holds.follow(index, leaf.event.kind.as_ref());
     }
 

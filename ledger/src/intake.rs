@@ -13,8 +13,8 @@ use proto::{ChainHead, Duty, EventError, decode_event, event_hash};
 use tlog::VerifyingKey;
 
 use crate::sequencer::Arrival;
-use crate::store::{Store, StoreError};
-use crate::vault::Sealer;
+use crate::store::Store;
+use crate::vault::{NotSealed, Sealer};
 
 /// Why an event is refused. The recorder is at fault; nothing of the event is stored.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
@@ -161,8 +161,8 @@ impl Intake {
     /// Makes an accepted event ready for the sequencer, which must get it: a later one may need its key.
     ///
     /// # Errors
-    /// [`StoreError`]; the stream must end then.
-    pub(crate) fn seal(&mut self, accepted: Accepted) -> Result<Arrival, StoreError> {
+    /// [`NotSealed`]; the stream must end then.
+    pub(crate) fn seal(&mut self, accepted: Accepted) -> Result<Arrival, NotSealed> {
         let Accepted { event, bytes, openings, head, active_snapshot } = accepted;
         let sealed = self.sealer.seal(&event, head.sequence, &openings)?;
         Ok(Arrival {

@@ -19,6 +19,8 @@ mod door;
 mod erase;
 mod folder;
 pub mod fsck;
+#[doc(hidden)]
+pub mod fuzz;
 mod health;
 mod hold;
 mod intake;
@@ -43,10 +45,10 @@ mod tests;
 
 pub use backup::{
     Backup, BackupConfig, BackupError, BackupKeys, BackupListed, BackupMade, ReadBack, Restore,
-    Restored, UnreadableBackup, backup_stopped, backups_in, backups_made, restore,
+    Restored, UnreadableBackup, Verdict, backup_stopped, backups_in, backups_made, restore,
     restored_checkpoint,
 };
-pub use clock::ClockStep;
+pub use clock::{ClockBehind, ClockStep};
 pub use config::{ConfigError, LedgerConfig, default_listen};
 pub use erase::{Masker, approved_with};
 pub use fsck::{Finding, FsckRefusal, FsckReport, MAX_FINDINGS_OF_A_KIND, fsck, may_check};

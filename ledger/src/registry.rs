@@ -264,7 +264,8 @@ impl Registry {
             .cloned()
     }
 
-    fn is_suspended(&self, recorder_id: &str) -> bool {
+    /// Whether a recorder forked a chain: it appends nothing any more, in no epoch.
+    pub(crate) fn is_suspended(&self, recorder_id: &str) -> bool {
         self.chains().suspended.contains(recorder_id)
     }
 

@@ -22,7 +22,7 @@ use tlog::{Hash, LeafIndex, TreeSize};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot, watch};
 
 use self::worker::Worker;
-use crate::clock::{Clock, ClockStep, StoppedByClock};
+use crate::clock::{Clock, ClockBehind, ClockStep, StoppedByClock};
 use crate::store::{Store, StoreError, StoredChain, TreeHead};
 use crate::tree::{Tree, TreeReader};
 use crate::vault::Sealed;
@@ -100,6 +100,9 @@ pub enum Fatal {
     /// The wall clock jumped.
     #[error(transparent)]
     Clock(ClockStep),
+    /// It stands before the newest entry at the start.
+    #[error(transparent)]
+    ClockBehind(ClockBehind),
 }
 
 /// The sequencer has ended: nothing can be recorded until the ledger restarts.
@@ -139,7 +142,7 @@ impl Sequencer {
         let head = store.head().map_err(fatal)?.unwrap_or(empty);
         let tree = Tree::recover(&*store, &head).map_err(fatal)?;
         let clock = Clock::continue_after(head.recorded_at_ns, setup.confirm_clock_step)
-            .map_err(Fatal::Clock)?;
+            .map_err(Fatal::ClockBehind)?;
         let clock = match setup.stopped_by_clock {
             Some(stopped) => clock.remembering(stopped),
             None => clock,

@@ -13,9 +13,7 @@ use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
 use self::restored::Vouching;
-use crate::backup::{
-    BackupKeys, BackupParts, Backups, MomentLock, forget_restored, remove_leftovers,
-};
+use crate::backup::{BackupKeys, BackupParts, Backups, MomentLock, forget_restored};
 use crate::clock::{StoppedByClock, unix_now_ns};
 use crate::config::{Checked, ConfigError, LedgerConfig};
 use crate::door::{Doors, Knocks, RootSigner, Subscriptions};
@@ -29,6 +27,7 @@ use crate::own::{OwnParts, OwnRecorder};
 use crate::publish::{CheckpointFile, Cosignatures, PublishError, Published};
 use crate::registry::Registry;
 use crate::sequencer::{Fatal, Sequencer, Setup};
+use crate::store::moment::remove_leftovers;
 use crate::store::{RocksStore, Store, StoreError, TreeHead};
 use crate::tree::TreeReader;
 use crate::witnessing::{Wanted, WitnessRefusal, Witnesses, ask_first, watch_quorum};
@@ -146,7 +145,9 @@ pub enum StartError {
     RestoredUnvouched(PathBuf),
     /// A person calls a restored copy the newest, and there is a newer backup.
     #[error(
-        "{path} has {size} entries under its checkpoint, and backup {backup} of the same folder has {newer}: this is not the newest          state of the log. Bring back the newest backup; or look at the copy with --read-only; or begin a new log that          continues it (`exhibit restore --as-new-log`)"
+        "{path} has {size} entries under its checkpoint, and backup {backup} in the list that came back with it has {newer}: this \
+         is not the newest state of the log. Bring back the newest backup; or look at the copy with --read-only; or begin a new \
+         log that continues it (`exhibit restore --as-new-log`)"
     )]
     RestoredIsOlder {
         /// The data folder.
@@ -232,7 +233,7 @@ impl Ledger {
             }
         }
         let started = Started {
-            newest_ns: stored.map_or(0, |head| head.recorded_at_ns),
+            is_new: stored.is_none_or(|head| head.size.0 == 0),
             started_ns: unix_now_ns(),
             confirmed_day: options.retention_confirmed,
         };
@@ -255,7 +256,7 @@ impl Ledger {
             Registry::new(config.recorders, store.chains()?).with(config.duties, config.limits),
         );
         // Read before anything is recorded: a store that cannot be read is refused as it is.
-        let (holds, must_purge) = (Holds::load(&*store)?, store.must_purge()?);
+        let (holds, must_purge) = (Holds::load(&*store), store.must_purge()?);
         let own = OwnRecorder::start(OwnParts {
             key: config.recorder_key,
             log_keys: log_keys.clone(),

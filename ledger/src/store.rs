@@ -4,6 +4,8 @@
 //! read entries, read tiles, read chain heads. Nothing else in the ledger knows what lies behind.
 
 pub(crate) mod keyspace;
+pub(crate) mod moment;
+mod owner;
 pub(crate) mod raw;
 mod rocks;
 
@@ -12,6 +14,8 @@ use proto::v1::Opening;
 use proto::{ChainHead, ids::Id};
 use tlog::{Hash, LeafIndex, TreeSize};
 
+pub use owner::OtherOwner;
+pub(crate) use owner::may_open;
 pub use rocks::RocksStore;
 pub(crate) use rocks::{records, wal};
 
@@ -199,7 +203,7 @@ pub trait Store: Send + Sync + 'static {
     /// A disclosure key.
     ///
     /// # Errors
-    /// [`StoreError`].
+    /// [`StoreError`]; [`StoreError::Damaged`] when nobody can tell any more, and others can be read.
     fn disclosure_key(&self, id: &[u8; 16]) -> Result<StoredKey, StoreError>;
 
     /// How many commits since the start destroyed keys: while it stands still, a key that was there is there.
@@ -213,7 +217,8 @@ pub trait Store: Send + Sync + 'static {
     /// [`StoreError`].
     fn chains(&self) -> Result<Vec<StoredChain>, StoreError>;
 
-    /// Shows leaf, slot and sealed form of every disclosure of the leaves in a range that is there, in order.
+    /// Shows leaf, slot and sealed form of every disclosure of the leaves in a range that is there, in order. One that the disk
+    /// does not have any more is not there.
     ///
     /// # Errors
     /// [`StoreError`].
@@ -225,11 +230,11 @@ pub trait Store: Send + Sync + 'static {
         Ok(())
     }
 
-    /// Legal holds that are placed, with the leaf of each.
+    /// Legal holds that are placed, with the leaf of each; `None` where its record names none.
     ///
     /// # Errors
     /// [`StoreError`].
-    fn holds(&self) -> Result<Vec<(Id, LeafIndex)>, StoreError> {
+    fn holds(&self) -> Result<Vec<(Id, Option<LeafIndex>)>, StoreError> {
         Ok(Vec::new())
     }
 
@@ -245,7 +250,8 @@ pub trait Store: Send + Sync + 'static {
     /// none that erases may. After a crash it is done again.
     ///
     /// # Errors
-    /// [`StoreError`]; then it must be done again.
+    /// [`StoreError`]; then it must be done again. [`StoreError::Damaged`]: what cannot be read was left out, and all else is
+    /// off the disk.
     fn purge(&self) -> Result<(), StoreError> {
         Ok(())
     }

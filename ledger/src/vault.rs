@@ -9,6 +9,9 @@
 //! A key id never comes back. A destroyed key leaves its id in the store, with nothing; what is disclosed in its exchange
 //! afterwards is sealed under a key of its own event. What was sealed before the destruction, and comes to the sequencer
 //! behind it, is sealed anew there.
+//!
+//! A key of its own event also seals what must not go with others: an event of a kind that is never erased, if it bears the
+//! id of an exchange; and one outside exchanges whose event id stood in the epoch before.
 
 mod sealer;
 
@@ -22,7 +25,7 @@ use bytes::Bytes;
 use proto::v1::{Event, Opening};
 use tlog::LeafIndex;
 
-pub(crate) use self::sealer::Sealer;
+pub(crate) use self::sealer::{NotSealed, Sealer};
 use crate::store::StoreError;
 
 /// Names the key of an exchange without naming the exchange.
@@ -33,8 +36,8 @@ pub(crate) const NONCE_BYTES: usize = 12;
 const SALT_BYTES: usize = 32;
 const TAG_BYTES: usize = 16;
 
-/// The id of the key under which the disclosures of `event` are sealed: one for each exchange of a recorder's
-/// epoch; an event outside an exchange has its own.
+/// The id of the key under which the disclosures of `event` are sealed, unless that is its [`own_key_id`]: one for each exchange
+/// of a recorder's epoch; an event outside an exchange has its own.
 pub(crate) fn key_id(event: &Event) -> KeyId {
     let mut hasher = blake3::Hasher::new_derive_key("exhibit 2026 disclosure key id v1");
     if let Some(recorder) = &event.recorder {
@@ -49,8 +52,8 @@ pub(crate) fn key_id(event: &Event) -> KeyId {
     finished(&hasher)
 }
 
-/// The id of the key that seals the disclosures of `event` when the key of its exchange is destroyed. Its number stands
-/// once in its epoch, so it was never destroyed before.
+/// The id of the key that seals the disclosures of `event` when [`key_id`] is destroyed, or not for it. Its number stands once
+/// in its epoch, so it was never destroyed before.
 pub(crate) fn own_key_id(event: &Event) -> KeyId {
     let recorder = event.recorder.clone().unwrap_or_default();
     own_key_id_at(&recorder.epoch, &recorder.recorder_id, recorder.sequence)

@@ -9,7 +9,8 @@ use tlog::Hash;
 
 use crate::kind::Kind;
 
-/// What the DisclosureErased events of a log took.
+/// What DisclosureErased events took. It is kept in memory, some 100 bytes an event: for leaves that are there together and
+/// have a bound of their own, as those of a package, never for all of a log.
 #[derive(Debug, Clone, Default)]
 pub struct Erasures(HashMap<(u64, [u8; 32]), Vec<i32>>);
 

@@ -3,6 +3,7 @@
 use bytes::Bytes;
 
 pub use crate::v1::event::Kind;
+use crate::v1::evidence_accessed::Door;
 use crate::v1::{Call, Verdict};
 
 /// Name of a verdict: that of the schema in lower case, without its prefix; empty when there was none.
@@ -87,4 +88,55 @@ pub fn closes_exchange(kind: &Kind) -> bool {
         kind,
         Kind::ResponseReturned(_) | Kind::CallDenied(_) | Kind::CallBlocked(_) | Kind::Cancelled(_)
     )
+}
+
+/// Is it alone in its exchange by its nature? Somebody was turned away, or a message refused, before anything was decided; or
+/// evidence was accessed. Nothing follows it.
+pub fn is_alone(kind: &Kind) -> bool {
+    match kind {
+        Kind::AuthenticationFailed(_) | Kind::EvidenceAccessed(_) => true,
+        Kind::CallDenied(denied) => denied.request_event_id.is_empty(),
+        _ => false,
+    }
+}
+
+/// Does it begin an exchange? Nothing is disclosed in an exchange before such an event.
+pub fn begins_exchange(kind: &Kind) -> bool {
+    matches!(kind, Kind::RequestReceived(_)) || is_alone(kind)
+}
+
+/// Whether the disclosures of a kind may be erased. What the log says of itself stays: which policies decided, who was let
+/// in, who had what erased and held, and why.
+pub fn may_be_erased(kind: &Kind) -> bool {
+    match kind {
+        Kind::EvidenceAccessed(access) => access.door != i32::from(Door::Orders),
+        Kind::SessionOpened(_)
+        | Kind::SessionClosed(_)
+        | Kind::RequestReceived(_)
+        | Kind::ResponseReturned(_)
+        | Kind::StreamMessage(_)
+        | Kind::CallDenied(_)
+        | Kind::CallBlocked(_)
+        | Kind::ApprovalRequested(_)
+        | Kind::ApprovalGranted(_)
+        | Kind::ApprovalDenied(_)
+        | Kind::ApprovalExpired(_)
+        | Kind::CallReleased(_)
+        | Kind::Cancelled(_)
+        | Kind::AuthenticationFailed(_) => true,
+        Kind::ToolInventoryObserved(_)
+        | Kind::PolicyActivated(_)
+        | Kind::RecorderStarted(_)
+        | Kind::RecorderSeal(_)
+        | Kind::RecorderStopped(_)
+        | Kind::KeyIntroduced(_)
+        | Kind::KeyRetired(_)
+        | Kind::DisclosureErased(_)
+        | Kind::HoldPlaced(_)
+        | Kind::HoldReleased(_)
+        | Kind::ClockStepped(_)
+        | Kind::RecorderConflict(_)
+        | Kind::LogMark(_)
+        | Kind::LogContinued(_) => false,
+    }
 }

@@ -40,7 +40,7 @@ pub(crate) enum Broken {
 
 /// Refusals that stand until somebody changes something. Whatever else ends a stream may be over at the next
 /// attempt: a pause in the handshake, another stream of this epoch that is about to end, a ledger that restarts.
-const REFUSALS: [&str; 18] = [
+const REFUSALS: [&str; 19] = [
     "recorder_unknown",
     "recorder_suspended",
     "recorder_key",
@@ -55,6 +55,7 @@ const REFUSALS: [&str; 18] = [
     "event_of_another_epoch",
     "event_below_head",
     "event_kind",
+    "exchange_begun",
     "disclosure_missing",
     "disclosure_surplus",
     "disclosure_mismatch",
@@ -224,6 +225,7 @@ mod tests {
             (Code::FailedPrecondition, Some("recorder_fork")),
             (Code::FailedPrecondition, Some("ledger_lost_events")),
             (Code::InvalidArgument, Some("event_malformed")),
+            (Code::InvalidArgument, Some("exchange_begun")),
             (Code::PermissionDenied, Some("event_kind")),
         ] {
             assert!(is_final(last.0, last.1), "{last:?}");

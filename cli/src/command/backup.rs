@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use clap::Args;
 use jiff::Timestamp;
 use ledger::store::StoreError;
-use ledger::{BackupError, BackupKeys, LedgerConfig};
+use ledger::{BackupError, BackupKeys, LedgerConfig, Verdict};
 use serde_json::{Value, json};
 
 use crate::config::{Config, read_key};
@@ -35,7 +35,7 @@ pub(crate) struct Backup {
     /// and once more the reading of all bytes
     #[arg(long)]
     verify: bool,
-    /// Only list the backups of the folder, with their dates
+    /// Only list the backups of the folder: their dates, and which were read back and are good
     #[arg(long, conflicts_with_all = ["keep", "verify"])]
     list: bool,
     /// File with an admin's bearer token, for a ledger that runs; without it EXHIBIT_TOKEN is used
@@ -135,7 +135,7 @@ fn told(made: &ledger::Backup) -> Value {
         "backup": made.backup, "folder": made.folder, "origin": made.checkpoint.origin,
         "size": made.checkpoint.size.0, "root": made.checkpoint.root.to_string(),
         "files": made.files, "bytes": made.bytes, "bytes_copied": made.bytes_copied, "purged": made.purged,
-        "mended": made.mended, "lost": made.lost, "verified": made.verified
+        "mended": made.mended, "lost": made.lost, "verified": made.verified, "not_good": made.not_good
     })
 }
 
@@ -160,7 +160,8 @@ fn list(folder: &Path, json: bool) -> Result<(), Failure> {
             .map(|made| {
                 json!({
                     "backup": made.backup, "made_at": made_at(made.made_at_ns), "origin": made.origin,
-                    "size": made.size, "root": made.root, "bytes": made.bytes
+                    "size": made.size, "root": made.root, "bytes": made.bytes,
+                    "verdict": made.verdict.map(word)
                 })
             })
             .collect();
@@ -170,12 +171,30 @@ fn list(folder: &Path, json: bool) -> Result<(), Failure> {
     }
     for made in &listed {
         let (at, size) = (made_at(made.made_at_ns), made.size);
-        say!("{:>6}  {at}  {size} entries of {}, {} bytes", made.backup, made.origin, made.bytes);
+        let verdict = match made.verdict {
+            Some(Verdict::Good) => "verified",
+            Some(Verdict::Bad) => "NOT GOOD",
+            None => "not read back",
+        };
+        say!(
+            "{:>6}  {at}  {verdict:13}  {size} entries of {}, {} bytes",
+            made.backup,
+            made.origin,
+            made.bytes
+        );
     }
     for (number, error) in &unreadable {
         say!("{number:>6}  LOST: {error}");
     }
     Ok(())
+}
+
+/// What a read-back said, for scripts.
+fn word(verdict: Verdict) -> &'static str {
+    match verdict {
+        Verdict::Good => "good",
+        Verdict::Bad => "bad",
+    }
 }
 
 /// Whether two paths lead to one folder.
@@ -206,6 +225,12 @@ fn print(made: &Value) {
     }
     if made["purged"].as_array().is_some_and(|purged| !purged.is_empty()) {
         say!("removed      {}", text("purged"));
+    }
+    if let Some(not_good) = made["not_good"].as_u64() {
+        say!(
+            "NOT GOOD     backup {not_good}, the last one that was read back or looked at: nothing older goes until one is good \
+             (--verify)"
+        );
     }
     if made["mended"].as_u64().is_some_and(|mended| mended > 0) {
         let mended = text("mended");

@@ -71,7 +71,7 @@ fn print(answer: &Value) {
         say!("purged       neither keys nor bytes are in the ledger's folder any more");
     } else {
         say!(
-            "purge        PENDING: bytes are still on the disk; the ledger tries again, see its log"
+            "purge        PENDING: bytes are still on the disk; the ledger tries again, and its /readyz says why"
         );
     }
     say!(

@@ -144,7 +144,10 @@ pub(super) fn print_counts_and_findings(report: &FsckReport, seconds: f64) {
             say!("FAIL         and {more} more of {code}");
         }
     }
-    if report.is_good() {
+    let unchecked: u64 = report.seals_without_key.values().sum();
+    if report.is_good() && unchecked > 0 {
+        say!("good, but for {unchecked} seals that were not checked");
+    } else if report.is_good() {
         say!("good");
     } else {
         let all: u64 = report.found.values().sum();
@@ -154,7 +157,7 @@ pub(super) fn print_counts_and_findings(report: &FsckReport, seconds: f64) {
 }
 
 fn print_counts(report: &FsckReport, seconds: f64) {
-    say!("entries      {}", report.entries);
+    print_entries(report);
     say!(
         "disclosures  {} ({} erased) under {} keys",
         report.disclosures,
@@ -163,7 +166,7 @@ fn print_counts(report: &FsckReport, seconds: f64) {
     );
     if report.purge_pending {
         say!(
-            "purge        PENDING: erased bytes are still on the disk; the next start takes them off"
+            "purge        PENDING: erased bytes are still on the disk; a ledger that runs takes them off, or its /readyz says why it cannot"
         );
     }
     if report.moment_left {
@@ -183,6 +186,24 @@ fn print_counts(report: &FsckReport, seconds: f64) {
     say!("rate         {entries:.0} entries/s, {megabytes:.1} MB/s, {seconds:.1} s");
 }
 
+/// How many there are, and how many of them a checkpoint vouches for.
+fn print_entries(report: &FsckReport) {
+    match report.size.saturating_sub(report.entries) {
+        0 => say!("entries      {}", report.entries),
+        _ => say!("entries      {} of {}", report.entries, report.size),
+    }
+    let Some(checkpoint) = &report.checkpoint else {
+        say!("checkpoint   NONE that the log signed: nobody but the store vouches for the entries");
+        return;
+    };
+    let behind = match report.size.checked_sub(checkpoint.size.0) {
+        None => "more than the store has".to_owned(),
+        Some(0) => "all there are".to_owned(),
+        Some(behind) => format!("for {behind} behind it nobody vouches but the store"),
+    };
+    say!("checkpoint   of {} entries, signed by {}; {behind}", checkpoint.size, checkpoint.origin);
+}
+
 fn rates(report: &FsckReport, seconds: f64) -> (f64, f64) {
     (report.entries as f64 / seconds, report.bytes as f64 / 1e6 / seconds)
 }
@@ -192,12 +213,19 @@ pub(super) fn as_json(report: &FsckReport, seconds: f64) -> serde_json::Value {
         .findings
         .iter()
         .map(|finding| {
-            json!({ "code": finding.code, "place": finding.place, "message": finding.message })
+            json!({
+                "code": finding.code, "place": finding.place, "message": finding.message,
+                "more": finding.more, "last": finding.last
+            })
         })
         .collect();
+    let checkpoint = report.checkpoint.as_ref().map(|checkpoint| {
+        json!({ "origin": checkpoint.origin, "size": checkpoint.size.0, "root": checkpoint.root.to_string() })
+    });
     let (entries_per_second, megabytes_per_second) = rates(report, seconds);
     json!({
-        "good": report.is_good(), "opened": report.is_opened, "entries": report.entries, "disclosures": report.disclosures, "erased": report.erased,
+        "good": report.is_good(), "opened": report.is_opened, "checkpoint": checkpoint, "size": report.size,
+        "entries": report.entries, "disclosures": report.disclosures, "erased": report.erased,
         "keys": report.keys, "holds": report.holds, "purge_pending": report.purge_pending,
         "snapshot_left": report.moment_left,
         "tiles": report.tiles, "chains": report.chains, "seals": report.seals,

@@ -100,6 +100,12 @@ fn print(answer: &Value) {
             say!("");
         }
         say!("{} holds in force, {} orders wait", holds.len(), orders.len());
+        let damaged = holds.iter().filter(|hold| !hold["damaged"].is_null()).count();
+        if damaged > 0 {
+            say!(
+                "{damaged} of these holds cannot be read, so nothing is erased: see \"A hold that cannot be read\" in docs/ledger.md"
+            );
+        }
         return;
     }
     if let Some(covers) = answer["covers"].as_u64() {

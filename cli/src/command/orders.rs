@@ -146,7 +146,8 @@ impl Door {
         let approval = json!({ "kind": kind });
         let done = self.post(&format!("/v1/orders/{id}/approve"), &approval, approver).await;
         done.map_err(|failure| {
-            if !failure.may_be_done() {
+            // Of what was done in part the ledger itself says how much.
+            if !failure.may_be_done() || failure.code() == "erased_in_part" {
                 return failure;
             }
             failure.and(&unknown_outcome(&proto::terminal::shown(id), kind))
@@ -224,16 +225,18 @@ impl Door {
 
 /// What is to be said when nobody knows whether an order was carried out.
 fn unknown_outcome(id: &str, kind: &str) -> String {
-    let look = match kind {
-        "erase" => {
+    let (listed, look) = match kind {
+        "erase" => (
+            "it was not, or not all of it (an exchange of more than 50,000 leaves goes in several commits): approve it once \
+             more, and the rest goes",
             "What was erased the log says: exhibit sql \"SELECT leaf_index, recorded_at FROM events WHERE kind = \
-             'DisclosureErased' ORDER BY leaf_index DESC LIMIT 10\""
-        }
-        _ => "What is held says: exhibit hold list",
+             'DisclosureErased' ORDER BY leaf_index DESC LIMIT 10\"",
+        ),
+        _ => ("it was not", "What is held says: exhibit hold list"),
     };
     format!(
         "Order {id} MAY HAVE BEEN CARRIED OUT, or is being carried out now: the ledger goes on without whoever asked. While \
-         exhibit orders list names it, it was not; when it does not, it was, or the ledger was started anew. {look}"
+         exhibit orders list names it, {listed}. When it does not, it was, or the ledger was started anew. {look}"
     )
 }
 

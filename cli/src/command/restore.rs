@@ -111,8 +111,8 @@ impl Restore {
             );
         } else if !report.is_good() && report.is_readable() {
             eprintln!(
-                "the log is whole, and some of its disclosures are not: exhibit ledger --read-only shows the copy without \
-                 them, and no ledger records on it. Another backup may have them (--backup N)"
+                "the log is whole, and some of its disclosures, or of its legal holds, are not: exhibit ledger --read-only shows \
+                 the copy without them, and no ledger records on it. Another backup may have them (--backup N)"
             );
         } else if !report.is_good() {
             eprintln!(

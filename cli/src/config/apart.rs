@@ -85,6 +85,15 @@ impl Config {
 
     /// What may be a mistake, and may be right when there are other files, one line each.
     pub(crate) fn warnings(&self) -> Vec<String> {
+        let backup = self.ledger.as_ref().and_then(|ledger| ledger.backup.as_ref()?.doubt());
+        let mut told: Vec<_> =
+            backup.map(|doubt| format!("[ledger] {doubt}")).into_iter().collect();
+        told.extend(self.classes_of_nobody());
+        told
+    }
+
+    /// Servers of retention classes that the gateway does not name.
+    fn classes_of_nobody(&self) -> Vec<String> {
         let (Some(ledger), Some(gateway)) = (&self.ledger, &self.gateway) else {
             return Vec::new();
         };
@@ -263,6 +272,15 @@ mod tests {
         let (_dir, config) = config("", "");
         let told = config.warnings();
         assert!(told.len() == 1 && told[0].contains("\"brokr\""), "{told:?}");
+    }
+
+    /// Break it: leave the doubts of `[ledger.backup]` out of `warnings`.
+    #[test]
+    fn that_backups_go_before_one_is_read_back_is_a_warning() {
+        let backup = "[ledger.backup]\nfolder = \"backups\"\nevery_minutes = 60\nkeep = 3\n";
+        let (_dir, config) = config("[ledger.retention", &format!("{backup}[ledger.retention"));
+        let told = config.warnings();
+        assert!(told.len() == 2 && told[0].contains("verify_every"), "{told:?}");
     }
 
     #[test]

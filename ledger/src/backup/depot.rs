@@ -5,10 +5,11 @@
 //! files/<SHA-256>               the bytes of a file, once, however many backups hold it
 //! files/<SHA-256>.damaged       what is no more what was written, put aside; it goes with the last backup that names it
 //! backups/<number>.<SHA-256 of this very file>.json
+//! backups/verdicts.json         what read-backs said of these; replaced whole
 //! read-back/                    there while a backup is read back (`read_back.rs`)
 //! ```
 //!
-//! What stands there is never written again. A backup exists once its manifest has its name, after all its files are
+//! Else what stands there is never written again. A backup exists once its manifest has its name, after all its files are
 //! durable. A crash before that leaves files that no manifest names, and the next backup removes them.
 
 mod give;
@@ -16,6 +17,7 @@ mod purge;
 mod rot;
 #[cfg(test)]
 mod tests;
+mod verdicts;
 
 use std::fs::{self, File, TryLockError};
 use std::io::{Read, Write};
@@ -27,6 +29,7 @@ use sha2::{Digest, Sha256};
 use tempfile::NamedTempFile;
 
 use self::rot::is_whole;
+pub use self::verdicts::Verdict;
 use super::BackupError;
 use super::manifest::{Manifest, StoredFile, parse_name};
 use super::read_back::remove_scratch;
@@ -198,7 +201,10 @@ impl Depot {
     fn load(&self, name: &str) -> Result<Manifest, BackupError> {
         let path = self.dir.join("backups").join(name);
         let bytes = fs::read(&path).map_err(BackupError::file(&path))?;
-        Manifest::decode(name, &bytes).map_err(|what| BackupError::Damaged { path, what })
+        Manifest::decode(name, &bytes).map_err(|what| {
+            let remedy = "That backup is lost; bring back another one (--backup N)".to_owned();
+            BackupError::Damaged { path, what, remedy }
+        })
     }
 
     /// Numbers and names of the manifests, ascending.

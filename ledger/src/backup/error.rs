@@ -5,8 +5,7 @@ use std::path::{Path, PathBuf};
 
 use tlog::CheckpointError;
 
-use crate::fsck::FsckRefusal;
-use crate::store::StoreError;
+use crate::store::{OtherOwner, StoreError};
 
 /// Why a backup was not made, or not restored.
 #[derive(Debug, thiserror::Error)]
@@ -43,9 +42,23 @@ pub enum BackupError {
         /// What was found, in short.
         findings: String,
     },
+    /// It was made, and nobody knows whether it is good.
+    #[error(
+        "backup {backup} in {folder} was made, and could not be read back: {why}. Whether it is good nobody knows; of those on \
+         time the next one is read back"
+    )]
+    NotReadBack {
+        /// The folder.
+        folder: PathBuf,
+        /// Its number.
+        backup: u64,
+        /// What was in the way.
+        why: String,
+    },
     /// The copy would hold what was erased.
     #[error(
-        "what was erased is not off the ledger's disk yet, and the backup would hold it; try again in a minute"
+        "what was erased is not off the ledger's disk yet, and the backup would hold it. Mostly that is over in a minute; while \
+         `purge_pending` does not go, /readyz of the ledger says why, or its log"
     )]
     Purging,
     /// The ledger stops.
@@ -62,14 +75,14 @@ pub enum BackupError {
         source: io::Error,
     },
     /// A file of a backup is not what was written.
-    #[error(
-        "{path} is damaged: {what}. Every backup that needs it is lost; bring back another one (--backup N)"
-    )]
+    #[error("{path} is damaged: {what}. {remedy}")]
     Damaged {
         /// The file.
         path: PathBuf,
         /// What is wrong with it, and for which file of the store it stands.
         what: String,
+        /// What is lost with it, and which backups are not.
+        remedy: String,
     },
     /// There is no such backup.
     #[error("{folder} holds no backup{}; there are: {there}", .wanted.map(|n| format!(" {n}")).unwrap_or_default())]
@@ -195,7 +208,7 @@ pub enum BackupError {
     },
     /// The store is another user's.
     #[error(transparent)]
-    OtherOwner(#[from] FsckRefusal),
+    OtherOwner(#[from] OtherOwner),
     /// The store cannot be used.
     #[error(transparent)]
     Store(#[from] StoreError),
@@ -209,6 +222,7 @@ impl BackupError {
             Self::BeingRead(_) => "backup_being_read",
             Self::Within { .. } => "backup_within_data",
             Self::NotGood { .. } => "backup_not_good",
+            Self::NotReadBack { .. } => "backup_not_read_back",
             Self::Purging => "purge_pending",
             Self::Stopped => "ledger_stopped",
             Self::File { .. } => "file",
@@ -231,9 +245,14 @@ impl BackupError {
         }
     }
 
-    /// Whether a backup was made, and is not what it should be.
+    /// Whether a backup was made and read back, and is not what it should be.
     pub(super) fn is_of_a_backup(&self) -> bool {
         matches!(self, Self::NotGood { .. } | Self::Damaged { .. })
+    }
+
+    /// Whether there is a backup all the same.
+    pub(super) fn was_made(&self) -> bool {
+        self.is_of_a_backup() || matches!(self, Self::NotReadBack { .. })
     }
 
     pub(super) fn file(path: &Path) -> impl FnOnce(io::Error) -> Self + use<> {

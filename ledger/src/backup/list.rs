@@ -20,9 +20,9 @@ pub struct BackupMade {
     pub folder: PathBuf,
     /// Its number there.
     pub backup: u64,
-    /// Unix nanoseconds, by the ledger's clock.
+    /// Unix nanoseconds, by the ledger's clock; 0 when only its number is known, as may be after a restore.
     pub made_at_ns: u64,
-    /// Size of the checkpoint that was published then. It may hold some entries more.
+    /// Size of the checkpoint that was published then, likewise. It may hold some entries more.
     pub size: u64,
     /// It is being made, or was cut off: some of its files may be there.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
@@ -38,6 +38,11 @@ pub fn backups_made(data_dir: &Path) -> io::Result<Vec<BackupMade>> {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
         read => read?,
     };
+    parse(&text)
+}
+
+/// The backups of a list, one a line.
+pub(super) fn parse(text: &str) -> io::Result<Vec<BackupMade>> {
     text.lines().map(|line| serde_json::from_str(line).map_err(io::Error::other)).collect()
 }
 
@@ -48,10 +53,20 @@ pub(super) fn path(data_dir: &Path) -> PathBuf {
 
 /// Writes a backup down.
 pub(super) fn add(data_dir: &Path, made: BackupMade) -> io::Result<()> {
+    write(data_dir, &with(data_dir, made)?)
+}
+
+/// The text of the list, once this backup is written down.
+pub(super) fn text_with(data_dir: &Path, made: BackupMade) -> io::Result<String> {
+    text(&with(data_dir, made)?)
+}
+
+/// The list with this backup, in place of what it says of it.
+fn with(data_dir: &Path, made: BackupMade) -> io::Result<Vec<BackupMade>> {
     let mut all = backups_made(data_dir)?;
     all.retain(|known| (&known.folder, known.backup) != (&made.folder, made.backup));
     all.push(made);
-    write(data_dir, &all)
+    Ok(all)
 }
 
 /// Crosses out those backups of a folder that are gone with all their files, by their numbers.
@@ -67,12 +82,17 @@ pub(super) fn cross_out(
 
 /// Replaces the list.
 pub(super) fn write(data_dir: &Path, all: &[BackupMade]) -> io::Result<()> {
-    let mut lines = Vec::new();
+    folder::replace(&path(data_dir), text(all)?.as_bytes())
+}
+
+/// One a line.
+pub(super) fn text(all: &[BackupMade]) -> io::Result<String> {
+    let mut text = String::new();
     for made in all {
-        serde_json::to_writer(&mut lines, made)?;
-        lines.push(b'\n');
+        text.push_str(&serde_json::to_string(made)?);
+        text.push('\n');
     }
-    folder::replace(&path(data_dir), &lines)
+    Ok(text)
 }
 
 #[cfg(test)]

@@ -4,7 +4,7 @@ use std::io::ErrorKind;
 use std::path::Path;
 
 use super::BackupError;
-use super::depot::Depot;
+use super::depot::{Depot, Verdict};
 
 /// A backup of a folder, as its manifest tells it. Its files are compared when it is restored, not here.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -21,6 +21,8 @@ pub struct BackupListed {
     pub root: String,
     /// Bytes of its files.
     pub bytes: u64,
+    /// What its read-back said; `None` of one that was not read back.
+    pub verdict: Option<Verdict>,
 }
 
 /// Number of a backup, and why its manifest cannot be read.
@@ -34,6 +36,8 @@ pub fn backups_in(
     folder: &Path,
 ) -> Result<(Vec<BackupListed>, Vec<UnreadableBackup>), BackupError> {
     let depot = Depot::look(folder)?;
+    // One that cannot be read says nothing, as one that is not there.
+    let verdicts = depot.verdicts().unwrap_or_default();
     let (mut listed, mut unreadable) = (Vec::new(), Vec::new());
     for number in depot.numbers()? {
         match depot.find(Some(number)) {
@@ -41,6 +45,7 @@ pub fn backups_in(
                 backup: manifest.backup,
                 made_at_ns: manifest.made_at_ns,
                 bytes: manifest.bytes(),
+                verdict: verdicts.of(manifest.backup),
                 origin: manifest.origin,
                 size: manifest.size,
                 root: manifest.root,

@@ -10,7 +10,7 @@ use std::sync::atomic::AtomicBool;
 
 use tlog::Checkpoint;
 
-use super::depot::{self, Depot, entries};
+use super::depot::{self, Depot, Verdict, entries};
 use super::list::{self, BackupMade, backups_made};
 use super::manifest::Manifest;
 use super::moment::Snapshot;
@@ -70,7 +70,7 @@ pub(super) fn make<G>(
     // What was cut off before, while the line says that something may be unfinished, and before its room is needed.
     let copied = depot
         .purge(u32::MAX)
-        .and_then(|_| copy(making, &depot, &snapshot, (backup, keys), known.as_ref()));
+        .and_then(|_| copy(making, &depot, &snapshot, (unfinished, keys), known.as_ref()));
     drop(snapshot);
     let copied = match copied {
         Ok(copied) => copied,
@@ -79,14 +79,13 @@ pub(super) fn make<G>(
             return Err(error);
         }
     };
-    let made_at_ns = copied.manifest.made_at_ns;
-    list::add(data_dir, BackupMade { made_at_ns, unfinished: false, ..unfinished })
-        .map_err(BackupError::file(data_dir))?;
+    list::add(data_dir, copied.made.clone()).map_err(BackupError::file(data_dir))?;
     finish(making, &depot, copied)
 }
 
 /// Files of a moment, and what was found damaged of earlier ones.
 struct Copied {
+    made: BackupMade,
     manifest: Manifest,
     bytes_copied: u64,
     damaged: Vec<String>,
@@ -97,20 +96,25 @@ fn copy(
     making: &Making<'_>,
     depot: &Depot,
     snapshot: &Snapshot,
-    (backup, keys): (u64, String),
+    (unfinished, keys): (BackupMade, String),
     known: Option<&Manifest>,
 ) -> Result<Copied, BackupError> {
-    let damaged = depot.look_again(backup, making.stop)?;
+    let damaged = depot.look_again(unfinished.backup, making.stop)?;
     let (mut files, mut bytes_copied) = (Vec::new(), 0);
     for path in entries(&snapshot.dir)? {
         let (file, copied) = depot.take(&path, known, making.stop)?;
         files.push(file);
         bytes_copied += copied;
     }
+    let made = BackupMade { made_at_ns: unix_now_ns(), unfinished: false, ..unfinished };
+    // The list is lost with the data folder, and what is erased after a restore is in these, too.
+    let backups = list::text_with(making.data_dir, made.clone())
+        .map_err(BackupError::file(making.data_dir))?;
     let (checkpoint, note) = (&making.checkpoint, making.note);
-    let manifest = Manifest::new(backup, unix_now_ns(), checkpoint, note, keys, files);
+    let manifest = Manifest::new(made.backup, made.made_at_ns, checkpoint, note, keys, files)
+        .with_backups(backups);
     depot.keep(&manifest)?;
-    Ok(Copied { manifest, bytes_copied, damaged })
+    Ok(Copied { made, manifest, bytes_copied, damaged })
 }
 
 /// What was copied of a backup that is none goes again, and then its line.
@@ -131,28 +135,35 @@ fn give_up(data_dir: &Path, depot: &Depot, backup: u64) {
     }
 }
 
-/// Reads it back, if that is wanted; only then what is too old goes: no backup pushes out another before it is known to be
-/// good.
+/// Reads it back, if that is wanted; only then what is too old goes, as far as verdicts let it.
 fn finish(making: &Making<'_>, depot: &Depot, copied: Copied) -> Result<Backup, BackupError> {
-    let Copied { manifest, bytes_copied, damaged } = copied;
-    // A store that is known to be damaged is copied as it is: no such copy pushes out a good one unseen.
-    let is_known_bad = making.store.has_shown_damage();
-    let due = making.read_back.filter(|(when, _)| is_known_bad || when.is_due(manifest.backup));
-    if let Some((_, keys)) = due {
-        depot.read_back(&manifest, keys, making.stop)?;
-    }
-    let purged = depot.purge(making.keep)?;
-    if purged.is_some() {
-        // Also those whose files an earlier purge removed before it was killed.
-        let oldest = depot.numbers()?.first().copied().unwrap_or_default();
-        list::cross_out(making.data_dir, depot.dir(), |number| number < oldest)
-            .map_err(BackupError::file(making.data_dir))?;
-    }
-    let (mended, lost) = depot.mended(&damaged)?;
+    let Copied { manifest, bytes_copied, damaged, .. } = copied;
+    let (mended, mut lost) = depot.mended(&damaged)?;
     if !lost.is_empty() {
         let folder = depot.dir().display();
         tracing::error!(%folder, ?lost, "a file of these backups is damaged, and the store has it no more: they are lost");
+        if let Err(error) = depot.judge(&lost, Verdict::Bad) {
+            tracing::error!(%error, "that backups are lost cannot be written down beside them");
+        }
     }
+    let verified = match read_back(making, depot, &manifest) {
+        Err(error) if error.is_of_a_backup() => return Err(error),
+        // One that could not be read back is one of which nobody knows, as are those of which nobody asked.
+        said => said,
+    };
+    let purged = depot.purge(making.keep)?;
+    if purged.is_some() {
+        // Also those whose files an earlier purge removed before it was killed.
+        let there = depot.numbers()?;
+        list::cross_out(making.data_dir, depot.dir(), |number| !there.contains(&number))
+            .map_err(BackupError::file(making.data_dir))?;
+    }
+    let (verified, purged) = (verified?, purged.unwrap_or_default());
+    lost.retain(|lost| !purged.contains(lost));
+    let not_good = match depot.verdicts().unwrap_or_default().newest() {
+        Some((backup, Verdict::Bad)) => Some(backup),
+        _ => None,
+    };
     Ok(Backup {
         backup: manifest.backup,
         folder: depot.dir().to_owned(),
@@ -160,11 +171,47 @@ fn finish(making: &Making<'_>, depot: &Depot, copied: Copied) -> Result<Backup, 
         files: manifest.files.len() as u64,
         bytes: manifest.bytes(),
         bytes_copied,
-        purged: purged.unwrap_or_default(),
+        purged,
         mended,
         lost,
-        verified: due.is_some(),
+        verified,
+        not_good,
     })
+}
+
+/// Reads it back, if that is due, and keeps what that says; whether it was.
+fn read_back(making: &Making<'_>, depot: &Depot, manifest: &Manifest) -> Result<bool, BackupError> {
+    let newest = depot.verdicts().map(|verdicts| verdicts.newest());
+    let last = newest.as_ref().ok().and_then(|newest| newest.map(|(backup, _)| backup));
+    // A store that has shown damage, or of which the last copy was bad, is copied as it is; and what is not known may be that.
+    let is_suspect =
+        making.store.has_shown_damage() || !matches!(newest, Ok(None | Some((_, Verdict::Good))));
+    let is_due = |when: ReadBack| is_suspect || when.is_due(manifest.backup, last);
+    let Some((_, keys)) = making.read_back.filter(|(when, _)| is_due(*when)) else {
+        return Ok(false);
+    };
+    let said = depot.read_back(manifest, keys, making.stop);
+    let verdict = match &said {
+        Ok(()) => Verdict::Good,
+        Err(error) if error.is_of_a_backup() => Verdict::Bad,
+        Err(other) => return Err(not_read_back(depot, manifest, other)),
+    };
+    let kept = depot.judge(&[manifest.backup], verdict);
+    if let (Err(error), Verdict::Bad) = (&kept, verdict) {
+        tracing::error!(%error, "that a backup is not good cannot be written down beside it");
+    }
+    said?;
+    kept.map(|()| true).map_err(|unkept| not_read_back(depot, manifest, &unkept))
+}
+
+/// There is a backup, and no verdict on it.
+fn not_read_back(depot: &Depot, manifest: &Manifest, why: &BackupError) -> BackupError {
+    let why = match why {
+        BackupError::Stopped => "the ledger stops".to_owned(),
+        other => other.to_string(),
+    };
+    let (folder, backup) = (depot.dir().to_owned(), manifest.backup);
+    BackupError::NotReadBack { folder, backup, why }
 }
 
 /// A backup in the data folder would be lost with it.

@@ -23,6 +23,9 @@ pub(super) struct Manifest {
     pub(super) checkpoint: String,
     /// What the log had been told of keys (the file `keys` of the data folder); empty when nothing.
     pub(super) keys: String,
+    /// Which backups may exist (the file `backups` of the data folder), this one among them, as one that is whole.
+    #[serde(default)]
+    pub(super) backups: String,
     pub(super) files: Vec<StoredFile>,
 }
 
@@ -58,8 +61,14 @@ impl Manifest {
             root: checkpoint.root.to_string(),
             checkpoint: note.to_owned(),
             keys,
+            backups: String::new(),
             files,
         }
+    }
+
+    /// The same, with the list of the backups that may exist.
+    pub(super) fn with_backups(self, backups: String) -> Self {
+        Self { backups, ..self }
     }
 
     /// Name and bytes of its file.
@@ -132,7 +141,7 @@ mod tests {
 
     #[test]
     fn a_manifest_reads_back_and_no_byte_of_it_may_change() {
-        let written = manifest("000007.sst");
+        let written = manifest("000007.sst").with_backups("a list\n".into());
         let (name, bytes) = written.encode().unwrap();
         assert!(name.starts_with("0000000003."));
         assert_eq!(Manifest::decode(&name, &bytes), Ok(written));

@@ -4,20 +4,16 @@
 //! what is written down right before its commit: both under one lock. Whichever comes first, either the erasure names the
 //! backup, or the backup sees what is to be purged, and is not made.
 
-use std::fs;
-use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::BackupError;
 use crate::store::RocksStore;
+use crate::store::moment::{moment_in, remove_leftovers};
 
 /// Held from a moment of the store until its backup is written down, and from the reading of the list until the erasure that
 /// names it is committed.
 pub(crate) type MomentLock = Arc<tokio::sync::Mutex<()>>;
-
-/// The folder within the data folder in which a moment of the store is kept while it is copied.
-const SNAPSHOT: &str = "snapshot";
 
 /// A moment of the store, in hard links; removed when it is dropped.
 pub(super) struct Snapshot {
@@ -30,7 +26,7 @@ impl Snapshot {
         let data_dir = data_dir.canonicalize().map_err(BackupError::file(data_dir))?;
         remove_leftovers(&data_dir).map_err(BackupError::file(&data_dir))?;
         // From here on it is removed, whatever comes.
-        let snapshot = Self { dir: data_dir.join(SNAPSHOT), data_dir };
+        let snapshot = Self { dir: moment_in(&data_dir), data_dir };
         store.snapshot(&snapshot.dir)?;
         Ok(snapshot)
     }
@@ -45,27 +41,62 @@ impl Drop for Snapshot {
     }
 }
 
-/// Whether a moment of the store stands in the data folder: other names of files that may be gone from the store.
-pub(crate) fn holds_moment(data_dir: &Path) -> bool {
-    moments(data_dir).iter().any(|moment| moment.exists())
-}
+#[cfg(test)]
+mod tests {
+    use std::cell::Cell;
+    use std::fs;
+    use std::sync::atomic::AtomicBool;
 
-/// Where a moment of the store stands; the second name is the engine's, until it is whole.
-fn moments(data_dir: &Path) -> [PathBuf; 2] {
-    [data_dir.join(SNAPSHOT), data_dir.join(format!("{SNAPSHOT}.tmp"))]
-}
+    use tlog::{Checkpoint, Hash, SigningKey, TreeSize};
 
-/// Removes what a backup that was cut off left in the data folder: links that would keep tables, and what was erased
-/// from them, on the disk.
-///
-/// # Errors
-/// The operating system's.
-pub(crate) fn remove_leftovers(data_dir: &Path) -> io::Result<()> {
-    for moment in moments(data_dir) {
-        match fs::remove_dir_all(moment) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-            removed => removed?,
+    use super::super::list::backups_made;
+    use super::super::making::{Making, make};
+    use super::*;
+    use crate::store::moment::holds_moment;
+
+    /// Looks, when it is let go, whether there is a moment, and a line of its backup.
+    struct Alone<'a> {
+        data_dir: &'a Path,
+        is_written_down: &'a Cell<bool>,
+    }
+
+    impl Drop for Alone<'_> {
+        fn drop(&mut self) {
+            let lines = backups_made(self.data_dir).unwrap_or_default();
+            let is_written_down = lines.iter().any(|line| line.unfinished);
+            self.is_written_down.set(is_written_down && holds_moment(self.data_dir));
         }
     }
-    Ok(())
+
+    /// Break it: in `make`, call `alone` behind the moment, or let go what it gave before the line is added.
+    #[test]
+    fn nobody_erases_between_a_moment_and_the_line_of_its_backup() {
+        let scratch = tempfile::tempdir().unwrap();
+        let (data_dir, folder) = (scratch.path().join("data"), scratch.path().join("backups"));
+        fs::create_dir(&data_dir).unwrap();
+        let store = RocksStore::open(&data_dir.join("store")).unwrap();
+        let log = SigningKey::from_seed("log.example", [1; 32]).unwrap();
+        let (origin, root) = ("log.example".to_owned(), Hash::empty_root());
+        let checkpoint = Checkpoint { origin, size: TreeSize(0), root };
+        let note = checkpoint.sign(&log);
+        let making = Making {
+            store: &store,
+            data_dir: &data_dir,
+            checkpoint,
+            note: &note,
+            folder: &folder,
+            keep: 1,
+            read_back: None,
+            stop: &AtomicBool::new(false),
+        };
+        let is_written_down = Cell::new(false);
+        let alone = || {
+            assert!(!holds_moment(&data_dir), "a moment, and somebody may be erasing");
+            Alone { data_dir: &data_dir, is_written_down: &is_written_down }
+        };
+        make(&making, alone).unwrap();
+        assert!(is_written_down.get(), "somebody may erase, and would not name this backup");
+        assert!(!holds_moment(&data_dir));
+        assert!(backups_made(&data_dir).unwrap().iter().all(|line| !line.unfinished));
+    }
 }

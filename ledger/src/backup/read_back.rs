@@ -27,17 +27,19 @@ const TOLD: usize = 3;
 pub enum ReadBack {
     /// This one.
     Now,
-    /// The first in its folder, and then one in so many; none of 0.
+    /// The first in its folder, and then each that stands so many behind the last one that was; none of 0.
     OneIn(u32),
 }
 
 impl ReadBack {
-    /// Whether a backup of this number is one of them.
-    pub(super) fn is_due(self, backup: u64) -> bool {
+    /// Whether a backup of this number is one of them; `last` is the last one that has a verdict.
+    pub(super) fn is_due(self, backup: u64, last: Option<u64>) -> bool {
         match self {
             Self::Now => true,
             Self::OneIn(0) => false,
-            Self::OneIn(every) => backup % u64::from(every) == 1 % u64::from(every),
+            Self::OneIn(every) => {
+                last.is_none_or(|last| backup.saturating_sub(last) >= u64::from(every))
+            }
         }
     }
 }
@@ -52,7 +54,7 @@ pub struct BackupKeys {
 }
 
 impl Depot {
-    /// Reads a backup back, and checks all of it.
+    /// Reads a backup back, and checks all of it. What is said of it is kept by whoever asked.
     ///
     /// # Errors
     /// [`BackupError::NotGood`], [`BackupError::Damaged`]: the backup is there all the same.
@@ -132,11 +134,21 @@ mod tests {
 
     #[test]
     fn the_first_and_then_one_in_so_many() {
-        let due = |when: ReadBack| (1..=7).filter(|n| when.is_due(*n)).collect::<Vec<u64>>();
+        let due = |when: ReadBack| {
+            let mut read: Vec<u64> = Vec::new();
+            for backup in 1..=7 {
+                if when.is_due(backup, read.last().copied()) {
+                    read.push(backup);
+                }
+            }
+            read
+        };
         assert_eq!(due(ReadBack::OneIn(3)), [1, 4, 7]);
         assert_eq!(due(ReadBack::OneIn(1)), [1, 2, 3, 4, 5, 6, 7]);
         assert_eq!(due(ReadBack::OneIn(24)), [1]);
         assert_eq!(due(ReadBack::OneIn(0)), [] as [u64; 0]);
-        assert!(ReadBack::Now.is_due(2));
+        assert!(ReadBack::Now.is_due(2, Some(1)));
+        // One that was asked for counts; one that could not be read back does not.
+        assert!(!ReadBack::OneIn(3).is_due(4, Some(2)) && ReadBack::OneIn(3).is_due(5, Some(2)));
     }
 }

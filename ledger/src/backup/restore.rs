@@ -8,7 +8,8 @@ use proto::v1::LogContinued;
 use tlog::{Checkpoint, CheckpointError, Note, VerifyingKey, open_checkpoint};
 
 use super::depot::{Depot, entries};
-use super::list::{self, BackupMade};
+use super::known::known;
+use super::list;
 use super::manifest::Manifest;
 use super::{BackupError, restored};
 use crate::folder;
@@ -187,15 +188,7 @@ fn bring_back(depot: &Depot, manifest: &Manifest, data_dir: &Path) -> Result<(),
         depot.give(file, &store.join(&file.name))?;
     }
     folder::sync(&store).map_err(BackupError::file(&store))?;
-    let made = depot.manifests()?.into_iter().map(|made| BackupMade {
-        folder: depot.dir().to_owned(),
-        backup: made.backup,
-        made_at_ns: made.made_at_ns,
-        size: made.size,
-        unfinished: false,
-    });
-    let made: Vec<_> = made.collect();
-    list::write(data_dir, &made).map_err(BackupError::file(data_dir))?;
+    list::write(data_dir, &known(depot, manifest)?).map_err(BackupError::file(data_dir))?;
     if !manifest.keys.is_empty() {
         folder::replace(&data_dir.join(known_keys::FILE), manifest.keys.as_bytes())
             .map_err(BackupError::file(data_dir))?;

@@ -11,6 +11,7 @@ use proto::v1::EvidenceAccessed;
 use proto::v1::evidence_accessed::{Door, Result as Outcome};
 use tokio::sync::{Mutex, watch};
 
+use super::depot::{Depot, Verdict};
 use super::list::backups_made;
 use super::making::{Making, make};
 use super::moment::MomentLock;
@@ -36,7 +37,7 @@ pub(crate) struct Backups {
     pub(crate) config: BackupConfig,
     /// Which keys a backup is checked with that is read back.
     keys: Arc<BackupKeys>,
-    moment: MomentLock,
+    pub(crate) moment: MomentLock,
     warnings: Troubles,
     running: Arc<Mutex<()>>,
     stop: Arc<AtomicBool>,
@@ -111,48 +112,63 @@ impl Backups {
     /// Makes one each time the last one is as old as the configuration says; records each, since it is a copy of all
     /// evidence. Ends when nothing can be recorded any more.
     pub(crate) async fn run(self: Arc<Self>, own: OwnRecorder) {
+        self.tell_verdict().await;
         let Some(minutes) = self.config.every_minutes else { return };
         let every = Duration::from_secs(u64::from(minutes) * 60);
         let mut due_in = every.saturating_sub(self.age_of_last());
-        let mut read_back = ReadBack::OneIn(self.config.verify_every);
+        let read_back = ReadBack::OneIn(self.config.verify_every);
         loop {
             tokio::time::sleep(due_in).await;
             let size = self.published.borrow().checkpoint.size.0;
             if own.record(access(size), Vec::new()).await.is_err() {
                 return;
             }
-            due_in = match self.make(read_back).await {
-                Ok(made) => {
-                    if made.verified {
-                        read_back = ReadBack::OneIn(self.config.verify_every);
-                    }
-                    tracing::info!(
-                        backup = made.backup,
-                        bytes_copied = made.bytes_copied,
-                        verified = made.verified,
-                        "a backup was made"
-                    );
-                    self.warnings.is_over(ON_TIME);
-                    every
-                }
-                Err(error) if error.is_of_a_backup() => {
-                    // It was made; until one is good none goes that is older.
-                    tracing::error!(%error, "a backup is not good");
-                    self.warnings.is_over(ON_TIME);
-                    read_back = ReadBack::Now;
-                    every
-                }
-                Err(error) => {
-                    tracing::error!(%error, "a backup was not made");
-                    let last =
-                        self.last_made_at_ns().map_or("there is none yet".to_owned(), |at| {
-                            let seconds = unix_now_ns().saturating_sub(at) / 1_000_000_000;
-                            format!("the last one is {} minutes old", seconds / 60)
-                        });
-                    self.warnings.report(ON_TIME, &format!("{error}; {last}"));
-                    every.min(RETRY)
-                }
-            };
+            let made = self.make(read_back).await;
+            self.tell_on_time(&made);
+            due_in = next_in(every, &made);
+        }
+    }
+
+    fn tell_on_time(&self, made: &Result<Backup, BackupError>) {
+        match made {
+            Ok(made) => {
+                tracing::info!(
+                    backup = made.backup,
+                    bytes_copied = made.bytes_copied,
+                    verified = made.verified,
+                    "a backup was made"
+                );
+                self.warnings.is_over(ON_TIME);
+            }
+            Err(error) if error.is_of_a_backup() => {
+                // Until one is good each is read back, and none goes that is older.
+                tracing::error!(%error, "a backup is not good");
+                self.warnings.is_over(ON_TIME);
+            }
+            Err(error) if error.was_made() => self.warnings.report(ON_TIME, error),
+            Err(error) => {
+                tracing::error!(%error, "a backup was not made");
+                let last = self.last_made_at_ns().map_or("there is none yet".to_owned(), |at| {
+                    let seconds = unix_now_ns().saturating_sub(at) / 1_000_000_000;
+                    format!("the last one is {} minutes old", seconds / 60)
+                });
+                self.warnings.report(ON_TIME, &format!("{error}; {last}"));
+            }
+        }
+    }
+
+    /// That the last read-back was bad outlives a restart.
+    async fn tell_verdict(&self) {
+        let folder = self.config.folder.clone();
+        let look = move || Depot::look(&folder).and_then(|depot| depot.verdicts());
+        let Ok(Ok(verdicts)) = tokio::task::spawn_blocking(look).await else { return };
+        if let Some((backup, Verdict::Bad)) = verdicts.newest() {
+            let folder = self.config.folder.display();
+            let why = format!(
+                "backup {backup} in {folder}: no older one goes, and each further one is read back, until one is good. Most \
+                 likely the ledger's own store is damaged: stop the ledger and run `exhibit fsck`"
+            );
+            self.warnings.report(NOT_GOOD, &why);
         }
     }
 
@@ -169,6 +185,15 @@ impl Backups {
     }
 }
 
+/// When the next one is due. Only one that was not made at all is tried again before its time: a whole one more would need room
+/// and hours, and tell nothing else.
+fn next_in(every: Duration, made: &Result<Backup, BackupError>) -> Duration {
+    match made {
+        Err(error) if !error.was_made() => every.min(RETRY),
+        _ => every,
+    }
+}
+
 /// That the ledger copied its entries and their disclosures, up to this size at least, by itself.
 fn access(size: u64) -> Kind {
     Kind::EvidenceAccessed(EvidenceAccessed {
@@ -178,4 +203,26 @@ fn access(size: u64) -> Kind {
         end_index: size,
         ..EvidenceAccessed::default()
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Break it: leave `NotReadBack` out of `was_made`.
+    #[test]
+    fn only_a_backup_that_was_not_made_is_tried_again_at_once() {
+        let every = Duration::from_secs(3_600);
+        let (folder, backup) = (PathBuf::from("backups"), 3);
+        let findings = "one".to_owned();
+        let not_good = BackupError::NotGood { folder: folder.clone(), backup, findings };
+        let why = "no space left on device".to_owned();
+        let not_read_back = BackupError::NotReadBack { folder: folder.clone(), backup, why };
+        for made in [not_good, not_read_back] {
+            assert_eq!(next_in(every, &Err(made)), every);
+        }
+        for not_made in [BackupError::Purging, BackupError::Busy(folder)] {
+            assert_eq!(next_in(every, &Err(not_made)), RETRY);
+        }
+    }
 }

@@ -26,11 +26,10 @@ impl StoppedByClock {
     /// # Errors
     /// The operating system's.
     pub(crate) fn step(&self) -> io::Result<Option<ClockStep>> {
-        match std::fs::read_to_string(&self.path) {
-            Ok(text) => Ok(Some(ClockStep { step_ns: text.trim().parse().unwrap_or_default() })),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
-            Err(error) => Err(error),
-        }
+        Ok(folder::read(&self.path)?.map(|bytes| {
+            let step_ns = String::from_utf8_lossy(&bytes).trim().parse().unwrap_or_default();
+            ClockStep { step_ns }
+        }))
     }
 
     /// Remembers a step, durably.
@@ -60,6 +59,7 @@ impl StoppedByClock {
 mod tests {
     use super::*;
 
+    /// Break it: read text that must be UTF-8.
     #[test]
     fn a_step_is_remembered_until_it_is_forgotten() {
         let folder = tempfile::tempdir().unwrap();
@@ -69,6 +69,8 @@ mod tests {
         let step = ClockStep { step_ns: -61_000_000_000 };
         stopped.remember(step).unwrap();
         assert_eq!(StoppedByClock::within(folder.path()).step().unwrap(), Some(step));
+        std::fs::write(folder.path().join("clock-stepped"), [0xff; 8]).unwrap();
+        assert_eq!(stopped.step().unwrap(), Some(ClockStep { step_ns: 0 }), "it is rotten");
         stopped.forget().unwrap();
         assert_eq!(stopped.step().unwrap(), None);
     }

@@ -190,7 +190,7 @@ async fn accept(queue: &Queue<'_>, intake: &mut Intake, events: Events) -> Resul
             Ok(Judged::Next(accepted)) => match intake.seal(*accepted) {
                 Ok(arrival) => arrivals.push(arrival),
                 Err(error) => {
-                    end = Some(End::Refused(status::store(&error)));
+                    end = Some(End::Refused(status::not_sealed(&error)));
                     break;
                 }
             },

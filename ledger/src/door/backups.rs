@@ -74,9 +74,9 @@ async fn make(
                 | BackupError::Purging
                 | BackupError::OtherLog { .. }
                 | BackupError::OtherHistory { .. } => StatusCode::CONFLICT,
-                BackupError::NotGood { .. } | BackupError::Damaged { .. } => {
-                    StatusCode::INTERNAL_SERVER_ERROR
-                }
+                BackupError::NotGood { .. }
+                | BackupError::NotReadBack { .. }
+                | BackupError::Damaged { .. } => StatusCode::INTERNAL_SERVER_ERROR,
                 _ => StatusCode::SERVICE_UNAVAILABLE,
             };
             problem(status, error.code(), &error.to_string())
@@ -112,6 +112,7 @@ fn answer(backup: &Backup) -> serde_json::Value {
         "backup": backup.backup, "folder": backup.folder, "origin": backup.checkpoint.origin,
         "size": backup.checkpoint.size.0, "root": backup.checkpoint.root.to_string(), "files": backup.files,
         "bytes": backup.bytes, "bytes_copied": backup.bytes_copied, "purged": backup.purged,
-        "mended": backup.mended, "lost": backup.lost, "verified": backup.verified
+        "mended": backup.mended, "lost": backup.lost, "verified": backup.verified,
+        "not_good": backup.not_good
     })
 }

@@ -261,13 +261,15 @@ fn refused(error: &OrderError) -> Response {
         | OrderError::TooManyHolds => StatusCode::CONFLICT,
         OrderError::TooLarge { .. } => StatusCode::UNPROCESSABLE_ENTITY,
         OrderError::TooManyOrders => StatusCode::TOO_MANY_REQUESTS,
-        OrderError::Store(error) => {
+        OrderError::Store(error) | OrderError::Partly { error, .. } => {
             tracing::error!(%error, "an order could not be carried out");
             StatusCode::INTERNAL_SERVER_ERROR
         }
         OrderError::Stopped(_) => StatusCode::SERVICE_UNAVAILABLE,
     };
-    let mut body = json!({ "code": error.code(), "message": error.to_string() });
+    let mut body = json!({
+        "code": error.code(), "message": error.to_string(), "nothing_done": error.is_certain()
+    });
     if let OrderError::Held(holds) = error {
         body["holds"] = holds.clone().into();
     }

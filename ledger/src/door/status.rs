@@ -9,6 +9,7 @@ use crate::intake::Refusal;
 use crate::registry::Refused;
 use crate::sequencer::Stopped;
 use crate::store::StoreError;
+use crate::vault::NotSealed;
 
 /// When a stream of the same recorder may have ended.
 const STREAM_PAUSE: Duration = Duration::from_secs(2);
@@ -43,6 +44,15 @@ pub(super) fn refused(refused: &Refused) -> Status {
 
 pub(super) fn refusal(refusal: &Refusal) -> Status {
     status(Code::InvalidArgument, refusal.code(), refusal.to_string())
+}
+
+pub(super) fn not_sealed(error: &NotSealed) -> Status {
+    match error {
+        NotSealed::Store(error) => store(error),
+        NotSealed::Begun { .. } => {
+            status(Code::InvalidArgument, "exchange_begun", error.to_string())
+        }
+    }
 }
 
 pub(super) fn stopped(stopped: Stopped) -> Status {

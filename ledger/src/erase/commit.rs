@@ -21,13 +21,29 @@ const PURGE: &str = "what was erased is not off the disk yet";
 impl Erasures {
     /// Erases what was planned, in one commit, or of one large exchange in several; the erasure's id. The caller holds `work`
     /// since the plan was made.
+    ///
+    /// # Errors
+    /// [`OrderError::Partly`] when a commit was made before it failed.
     pub(super) async fn erase(
         self: &Arc<Self>,
         plan: &Plan,
         ground: Ground,
         contents: Vec<Content>,
     ) -> Result<Id, OrderError> {
-        let id = fresh_id()?;
+        let (id, mut done) = (fresh_id()?, 0);
+        let erased = self.erase_as(id, plan, (ground, contents), &mut done).await;
+        erased.map_err(|error| error.behind(done, id))?;
+        Ok(id)
+    }
+
+    /// Counts in `done` the leaves whose commit was made.
+    async fn erase_as(
+        self: &Arc<Self>,
+        id: Id,
+        plan: &Plan,
+        (ground, contents): (Ground, Vec<Content>),
+        done: &mut usize,
+    ) -> Result<(), OrderError> {
         let keys: Keys = Arc::new(plan.units.iter().map(|(key, _)| *key).collect());
         let mut parts = self.parts(plan, &keys).await?;
         let mut contents = Some(contents);
@@ -57,9 +73,11 @@ impl Erasures {
                 let reason = "what was to be erased is not where it was found";
                 return Err(StoreError::Damaged(reason.to_owned()).into());
             }
+            let leaves = events.len();
             self.own.record_with(events, rider).await?;
+            *done += leaves;
         }
-        Ok(id)
+        Ok(())
     }
 
     pub(super) async fn change(
@@ -73,6 +91,8 @@ impl Erasures {
 
     /// Takes what was erased off the disk; whether it is. The caller holds `work`.
     pub(super) async fn purge(&self) -> bool {
+        #[cfg(test)]
+        self.purges.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
         let store = Arc::clone(&self.store);
         let purged = tokio::task::spawn_blocking(move || store.purge()).await;
         let is_done = match purged {

@@ -49,8 +49,8 @@ impl<'a> Ended<'a> {
         Self { erasures, known: HashMap::new() }
     }
 
-    /// Whether the epoch of a unit has ended: no stream of it is open, and its recorder stopped, began a later one, or is
-    /// registered no more.
+    /// Whether the epoch of a unit has ended: no stream of it is open, and its recorder stopped, began a later one, is suspended,
+    /// or is registered no more.
     ///
     /// # Errors
     /// [`StoreError`].
@@ -70,8 +70,8 @@ impl<'a> Ended<'a> {
         if registry.is_streaming(recorder_id, epoch) {
             return Ok(false);
         }
-        let is_newest = registry.newest_epoch(recorder_id) == Some(epoch);
-        if !registry.is_registered(recorder_id) || !is_newest {
+        let may_append = registry.is_registered(recorder_id) && !registry.is_suspended(recorder_id);
+        if !may_append || registry.newest_epoch(recorder_id) != Some(epoch) {
             return Ok(true);
         }
         match registry.head_of(recorder_id, epoch) {

@@ -5,12 +5,10 @@
 
 use std::collections::{BTreeMap, HashSet};
 
-use proto::decode_entry;
-use tlog::LeafIndex;
-
 use super::ended::Ended;
 use super::late::Late;
 use super::plan::Plan;
+use super::times::first_at_or_after;
 use super::unit::{Gather, MAX_LEAVES, Unit, Units};
 use super::{Erasures, Work};
 use crate::store::{Leaves, Store, StoreError};
@@ -92,7 +90,7 @@ impl Erasures {
         class: &str,
         before_ns: u64,
     ) -> Result<Due, StoreError> {
-        let Work { holds, progress } = work;
+        let Work { holds, progress, .. } = work;
         let Progress { classes, late, room } = &mut *progress;
         late.look(&*self.store, u64::MAX)?;
         let of_class = classes.entry(class.to_owned()).or_default();
@@ -110,7 +108,7 @@ impl Erasures {
         };
         let seen_to = if is_full { end } else { stopped };
         let mut ended = Ended::of(self);
-        let mut over = Vec::new();
+        let (mut over, mut as_followed) = (Vec::new(), Units::new());
         for (key, unit) in units {
             let whole = ahead.remove(&key).map(|later| unit.clone().joined(later));
             let judged = whole.as_ref().unwrap_or(&unit);
@@ -121,12 +119,20 @@ impl Erasures {
             if !self.is_over((&key, judged), seen_to, late, &mut ended)? {
                 of_class.waiting.insert(key, unit);
             } else if is_of_class && holds.on([judged], &self.retention).is_empty() {
-                over.push((key, whole.unwrap_or(unit)));
+                over.push(match whole {
+                    None => (key, unit),
+                    Some(whole) => {
+                        as_followed.insert(key, unit);
+                        (key, whole)
+                    }
+                });
             }
         }
         let (taken, left) = fitting(over, MAX_LEAVES);
         let is_all = left.is_empty();
-        of_class.waiting.extend(left);
+        // Without what stands ahead of where the class was followed to: that is read again.
+        let followed = |(key, unit): (KeyId, Unit)| (key, as_followed.remove(&key).unwrap_or(unit));
+        of_class.waiting.extend(left.into_iter().map(followed));
         of_class.next = stopped;
         let oldest_ns = of_class.waiting.values().map(|unit| unit.oldest_ns).min();
         let overdue_ns = oldest_ns.map_or(0, |oldest| before_ns.saturating_sub(oldest));
@@ -190,21 +196,6 @@ fn fitting(mut units: Vec<(KeyId, Unit)>, most: usize) -> (Vec<(KeyId, Unit)>, U
     let fit = fit.count().max(1).min(units.len());
     let rest = units.split_off(fit);
     (units, rest.into_iter().collect())
-}
-
-/// The first leaf that was recorded at or after a time, or the size of the tree.
-pub(super) fn first_at_or_after(store: &dyn Store, time_ns: u64) -> Result<u64, StoreError> {
-    let (mut low, mut high) = (0, store.head()?.map_or(0, |head| head.size.0));
-    while low < high {
-        let middle = low + (high - low) / 2;
-        let entry = store.entries(LeafIndex(middle), 1, 0)?;
-        let leaf = entry.first().map(decode_entry);
-        let Some(Ok(leaf)) = leaf else {
-            return Err(StoreError::Damaged(format!("entry {middle} cannot be read")));
-        };
-        if leaf.recorded_at_ns < time_ns { low = middle + 1 } else { high = middle }
-    }
-    Ok(low)
 }
 
 #[cfg(test)]

@@ -3,12 +3,16 @@
 //!
 //! Retention counts from the last event of an exchange. Most exchanges end with their closing event; of the few in which a
 //! stream went on after it, the place of the newest event is remembered here, so that nobody has to search the log for it.
+//!
+//! What is not known here is not sealed under the key of a closed exchange, up to where was looked: retention destroys keys by
+//! that word. It holds because the intake takes no event that begins an exchange once something was disclosed in it
+//! (`vault/sealer.rs`). So behind the closing event nothing looks like another beginning, and all that comes there is late.
 
 use std::collections::hash_map::Entry;
 use std::collections::{HashMap, HashSet};
 
 use proto::decode_entry;
-use proto::kind::{Kind, closes_exchange, request_event_id};
+use proto::kind::{Kind, closes_exchange, is_alone};
 use tlog::LeafIndex;
 
 use crate::store::{Store, StoreError};
@@ -84,9 +88,11 @@ impl Late {
     fn see(&mut self, index: u64, exchange: KeyId, kind: &Kind) {
         let is_late = if matches!(kind, Kind::RequestReceived(_)) {
             self.opens(exchange)
+        } else if is_alone(kind) {
+            self.open.remove(&exchange);
+            false
         } else if closes_exchange(kind) {
-            // One that was refused before it could be decided closes alone.
-            !self.open.remove(&exchange) && request_event_id(kind).is_some()
+            !self.open.remove(&exchange)
         } else {
             !self.open.contains(&exchange)
         };
@@ -144,7 +150,9 @@ fn shared_at(exchange: &KeyId) -> usize {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use proto::v1::{CallDenied, RequestReceived, ResponseReturned, StreamMessage};
+    use proto::v1::{
+        AuthenticationFailed, CallDenied, RequestReceived, ResponseReturned, StreamMessage,
+    };
 
     #[test]
     fn only_what_comes_after_the_closing_event_is_late() {
@@ -176,6 +184,34 @@ mod tests {
         assert!(late.reaches(&two, 9));
         late.forget_before(8);
         assert!(!late.reaches(&one, 0) && late.reaches(&two, 9));
+    }
+
+    /// Whatever is first in an exchange, what follows its end is late. Break it: let `see` ask a closing event for its request
+    /// before it calls it late, or leave open what `is_alone` closes.
+    #[test]
+    fn nothing_that_follows_an_end_is_taken_for_a_part_of_it() {
+        let asked = Kind::RequestReceived(RequestReceived::default());
+        let message = Kind::StreamMessage(StreamMessage::default());
+        let nameless = Kind::ResponseReturned(ResponseReturned::default());
+        let refused = Kind::CallDenied(CallDenied::default());
+        let knocked = Kind::AuthenticationFailed(AuthenticationFailed::default());
+        for before in [
+            vec![&asked, &nameless],
+            vec![&nameless],
+            vec![&refused],
+            vec![&knocked],
+            // A request that discloses nothing, which the intake lets the rest follow.
+            vec![&asked, &refused],
+            vec![&asked, &knocked],
+        ] {
+            for after in [&message, &nameless] {
+                let mut late = Late::default();
+                before.iter().zip(0..).for_each(|(kind, index)| late.see(index, [1; 16], kind));
+                assert!(!late.reaches(&[1; 16], 1), "{before:?}");
+                late.see(9, [1; 16], after);
+                assert!(late.reaches(&[1; 16], 9), "{after:?} after {before:?}");
+            }
+        }
     }
 
     /// Break it: let `opens` and `goes_on` go without their bounds, or `goes_on` drop what has no room.

@@ -155,8 +155,8 @@ pub(crate) enum OrderError {
     #[error("it is held: release {} first", .0.join(", "))]
     Held(Vec<String>),
     #[error(
-        "a legal hold cannot be read, so nobody can tell what may be erased, and nothing is: {0}. `exhibit fsck` names it; \
-         look for it in a backup"
+        "a legal hold cannot be read, so nobody can tell what may be erased, and nothing is: {0}. Find out what it keeps, place \
+         that anew, and have the damaged one released by its id (docs/ledger.md, \"A hold that cannot be read\")"
     )]
     HoldsDamaged(String),
     #[error("the retention class {0} of the ledger's configuration forbids erasure")]
@@ -167,6 +167,11 @@ pub(crate) enum OrderError {
         super::unit::MAX_LEAVES, fits(.before_ns)
     )]
     TooLarge { before_ns: Option<u64> },
+    #[error(
+        "{done} leaves were erased, each with its event, as erasure {erasure}, and then the ledger could not read its store; its log \
+         says why. What is left can be read as before; an order waits still, and takes the rest when it is approved once more"
+    )]
+    Partly { done: usize, erasure: Id, error: crate::store::StoreError },
     #[error("the ledger could not read its store; its log says why")]
     Store(#[from] crate::store::StoreError),
     #[error("{0}")]
@@ -196,9 +201,25 @@ impl OrderError {
             Self::HoldsDamaged(_) => "holds_damaged",
             Self::ClassForbids(_) => "class_forbids_erasure",
             Self::TooLarge { .. } => "erasure_too_large",
+            Self::Partly { .. } => "erased_in_part",
             Self::Store(_) => "store_failed",
             Self::Stopped(_) => "ledger_stopped",
         }
+    }
+}
+
+impl OrderError {
+    /// The same failure, behind so many leaves of this erasure that are gone. Of a ledger that stops nobody knows how many.
+    pub(super) fn behind(self, done: usize, erasure: Id) -> Self {
+        match self {
+            Self::Store(error) if done > 0 => Self::Partly { done, erasure, error },
+            other => other,
+        }
+    }
+
+    /// Whether it is certain that nothing was done.
+    pub(crate) fn is_certain(&self) -> bool {
+        !matches!(self, Self::Partly { .. } | Self::Stopped(_))
     }
 }
 
@@ -334,6 +355,19 @@ mod tests {
         ] {
             assert!(matches!(check(bad), Err(OrderError::Unusable(_))), "{bad}");
         }
+    }
+
+    /// Break it: let `behind` give every failure back as it was.
+    #[test]
+    fn a_failure_behind_a_commit_says_what_is_done() {
+        let failed = || OrderError::Store(crate::store::StoreError::Damaged("entry 7".into()));
+        let (first, second) = (failed().behind(0, Id([1; 16])), failed().behind(9, Id([1; 16])));
+        assert!(first.is_certain() && first.code() == "store_failed");
+        assert!(!second.is_certain() && second.code() == "erased_in_part");
+        let told = second.to_string();
+        assert!(told.starts_with("9 leaves") && told.contains(&"01".repeat(16)), "{told}");
+        let stopped = OrderError::Stopped(crate::sequencer::Stopped).behind(9, Id([1; 16]));
+        assert!(!stopped.is_certain() && stopped.code() == "ledger_stopped");
     }
 
     #[test]

@@ -1,14 +1,14 @@
-//! The passes of retention in a start: the first one erases nothing, and tells what the next one will.
+//! The passes of retention in a start. One that may erase much for the first time tells it, and the next one does it.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use super::Erasures;
-use super::follow::first_at_or_after;
 use super::kinds::server_of;
 use super::order::OrderError;
+use super::times::first_at_or_after;
 use super::unit::Gather;
-use crate::clock::unix_now_ns;
+use super::{Erasures, INTERVAL};
+use crate::clock::{unix_now_ns, utc};
 use crate::sequencer::Stopped;
 use crate::store::StoreError;
 
@@ -18,26 +18,45 @@ const MUCH: u64 = 1_000;
 const SOON: &str = "retention is about to erase";
 
 impl Erasures {
-    /// Erases what is due now, if the clock can be trusted; how many leaves that were.
+    /// One pass by the ledger's time; see [`pass_at`](Self::pass_at).
     ///
     /// # Errors
     /// [`OrderError`].
-    pub(super) async fn retain_with_caution(self: &Arc<Self>) -> Result<usize, OrderError> {
+    pub(super) async fn pass(
+        self: &Arc<Self>,
+        told: &mut Option<u64>,
+    ) -> Result<usize, OrderError> {
         let now_ns = self.now_ns()?;
+        self.pass_at(now_ns, told).await
+    }
+
+    /// Erases what is due at a time, if the clock counts; how many leaves that were. The first pass that may, and the first
+    /// one after a hold was released, erases nothing, and tells what the next one will. `told` is how many holds had been
+    /// released when that was told.
+    ///
+    /// # Errors
+    /// [`OrderError`]; what could not be told is told by the next pass.
+    pub(crate) async fn pass_at(
+        self: &Arc<Self>,
+        now_ns: u64,
+        told: &mut Option<u64>,
+    ) -> Result<usize, OrderError> {
         if !self.has_classes() || !self.caution.allows(now_ns, &self.troubles) {
             return Ok(0);
         }
-        let erased = self.retain(now_ns).await;
+        let released = self.work.lock().await.released;
+        if *told != Some(released) {
+            self.announce(now_ns).await?;
+            *told = Some(released);
+            return Ok(0);
+        }
+        let erased = self.retain_told(now_ns, released).await;
         self.troubles.is_over(SOON);
         erased
     }
 
-    /// Tells what the first pass after a start will erase, when it is much.
-    pub(super) async fn announce(self: &Arc<Self>) -> Result<(), OrderError> {
-        let now_ns = self.now_ns()?;
-        if !self.has_classes() || !self.caution.allows(now_ns, &self.troubles) {
-            return Ok(());
-        }
+    /// Tells what the next pass will erase, when it is much.
+    async fn announce(self: &Arc<Self>, now_ns: u64) -> Result<(), OrderError> {
         let this = Arc::clone(self);
         let looking = tokio::task::spawn_blocking(move || this.foreseen(now_ns));
         let foreseen = looking.await.map_err(|_| Stopped)??;
@@ -46,14 +65,17 @@ impl Erasures {
             .filter(|(_, leaves)| **leaves >= MUCH)
             .map(|(class, leaves)| format!("up to {leaves} leaves of {class}"))
             .collect();
-        if !much.is_empty() {
-            let why = format!(
-                "{}, for good, ten minutes after the start. If that is not meant, stop the ledger before, and look at \
-                 [ledger.retention] and the clock",
-                much.join(", ")
-            );
-            self.troubles.report(SOON, &why);
+        if much.is_empty() {
+            return Ok(());
         }
+        let interval_ns = u64::try_from(INTERVAL.as_nanos()).unwrap_or(u64::MAX);
+        let why = format!(
+            "{}, for good, from {} on. If that is not meant, stop the ledger before, and look at [ledger.retention], the holds \
+             and the clock",
+            much.join(", "),
+            utc(now_ns.saturating_add(interval_ns))
+        );
+        self.troubles.report(SOON, &why);
         Ok(())
     }
 
@@ -64,7 +86,7 @@ impl Erasures {
 
     /// The time of the newest entry, some seconds ago, which the sequencer holds against the monotonic clock; or the wall clock,
     /// when that was set back since.
-    fn now_ns(&self) -> Result<u64, StoreError> {
+    pub(crate) fn now_ns(&self) -> Result<u64, StoreError> {
         Ok(self.store.head()?.map_or(0, |head| head.recorded_at_ns).min(unix_now_ns()))
     }
 

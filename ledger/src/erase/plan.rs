@@ -34,8 +34,10 @@ impl Plan {
         Self { units, open, looked_to }
     }
 
+    /// Leaves that disclose something; of a unit of which all is lost, these.
     pub(super) fn leaves(&self) -> usize {
-        self.units.iter().map(|(_, unit)| unit.leaves).sum()
+        let left = |unit: &Unit| if unit.leaves == 0 { unit.lost } else { unit.leaves };
+        self.units.iter().map(|(_, unit)| left(unit)).sum()
     }
 
     pub(super) fn told(&self) -> Value {
@@ -76,20 +78,26 @@ impl Erasures {
     }
 
     /// How many exchanges, and events outside of any, a hold would keep of what is there now; at most
-    /// [`MAX_COUNTED`] are counted.
+    /// [`MAX_COUNTED`] are counted. None when the store cannot be read: a hold is placed all the same.
     ///
     /// # Errors
     /// [`OrderError`].
     pub(super) async fn covered(
         self: &Arc<Self>,
         conditions: &Conditions,
-    ) -> Result<usize, OrderError> {
+    ) -> Result<Option<usize>, OrderError> {
         let (this, conditions) = (Arc::clone(self), conditions.clone());
         let counting = tokio::task::spawn_blocking(move || {
             let end = this.store.head()?.map_or(0, |head| head.size.0);
-            Ok(this.candidates(&conditions, end, MAX_COUNTED)?.keys.len())
+            Ok::<_, OrderError>(this.candidates(&conditions, end, MAX_COUNTED)?.keys.len())
         });
-        counting.await.map_err(|_| crate::sequencer::Stopped)?
+        match counting.await.map_err(|_| crate::sequencer::Stopped)? {
+            Err(OrderError::Store(error)) => {
+                tracing::error!(%error, "what a hold covers could not be counted");
+                Ok(None)
+            }
+            counted => counted.map(Some),
+        }
     }
 
     fn plan_within(&self, work: &Work, conditions: &Conditions) -> Result<Plan, OrderError> {
@@ -153,7 +161,7 @@ impl Erasures {
         let stopped = gather.each(0..end, &mut |seen| {
             let class = |server: Option<&str>| self.retention.class_of(server);
             if !seen.leaf.event.disclosures.is_empty() && conditions.point_at(&seen, class) {
-                if seen.slots.is_empty() {
+                if seen.slots.is_empty() && !seen.is_lost {
                     erased += 1;
                 } else {
                     keys.insert(seen.key);

@@ -10,10 +10,11 @@ use tokio::sync::OwnedMutexGuard;
 
 use super::Erasures;
 use super::order::{Order, OrderError};
-use crate::backup::{backups_made, holds_moment};
+use crate::backup::backups_made;
 use crate::own::Content;
 use crate::sequencer::Stopped;
 use crate::store::StoreError;
+use crate::store::moment::holds_moment;
 
 /// No backup takes its moment of the store.
 type NoNewOnes = OwnedMutexGuard<()>;

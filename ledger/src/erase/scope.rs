@@ -108,16 +108,20 @@ impl Conditions {
 
     /// Everything of the unit is within: what an erasure takes.
     pub(crate) fn take(&self, unit: &Unit, class: Option<&str>) -> bool {
-        self.is_about(unit, class)
+        self.is_of_person(unit)
+            && self.is_of_session(unit)
+            && self.is_otherwise_about(unit, class)
             && unit.oldest_ns <= self.begun_by_ns
             && self.scope.from_ns.is_none_or(|from| unit.oldest_ns >= from)
             && self.scope.before_ns.is_none_or(|before| unit.newest_ns < before)
     }
 
-    /// Anything of the unit is within: what a hold keeps. One whose caller cannot be read may be anybody's.
+    /// Anything of the unit is within: what a hold keeps. One whose caller cannot be read may be anybody's, and one of more
+    /// sessions than are known may be of any.
     pub(crate) fn touch(&self, unit: &Unit, class: Option<&str>) -> bool {
-        (self.is_about(unit, class)
-            || (unit.is_unreadable && self.is_about_but_for_whom(unit, class)))
+        (unit.is_unreadable || self.is_of_person(unit))
+            && (unit.has_more_sessions || self.is_of_session(unit))
+            && self.is_otherwise_about(unit, class)
             && self.scope.from_ns.is_none_or(|from| unit.newest_ns >= from)
             && self.scope.before_ns.is_none_or(|before| unit.oldest_ns < before)
     }
@@ -162,15 +166,18 @@ impl Conditions {
             && self.scope.issuer.as_deref().is_none_or(|wanted| wanted == issuer)
     }
 
-    fn is_about(&self, unit: &Unit, class: Option<&str>) -> bool {
+    fn is_of_person(&self, unit: &Unit) -> bool {
         let is_person = |(issuer, subject): &(String, String)| self.is_person(issuer, subject);
-        (self.scope.subject.is_none() || unit.principals.iter().any(is_person))
-            && self.is_about_but_for_whom(unit, class)
+        self.scope.subject.is_none() || unit.principals.iter().any(is_person)
     }
 
-    fn is_about_but_for_whom(&self, unit: &Unit, class: Option<&str>) -> bool {
+    fn is_of_session(&self, unit: &Unit) -> bool {
         self.session.is_none_or(|session| unit.sessions.contains(&session))
-            && self.exchange.is_none_or(|exchange| unit.exchange == Some(exchange))
+    }
+
+    /// Exchange and class.
+    fn is_otherwise_about(&self, unit: &Unit, class: Option<&str>) -> bool {
+        self.exchange.is_none_or(|exchange| unit.exchange == Some(exchange))
             && self.scope.class.as_deref().is_none_or(|wanted| class == Some(wanted))
     }
 }
@@ -221,7 +228,8 @@ mod tests {
         let leaf =
             proto::entry::Leaf { recorded_at_ns: 150, event_bytes: bytes::Bytes::new(), event };
         let hash = tlog::Hash([0; 32]);
-        Seen { index: tlog::LeafIndex(1), hash, key: [0; 16], leaf, slots: vec![1], principal }
+        let (index, key) = (tlog::LeafIndex(1), [0; 16]);
+        Seen { index, hash, key, leaf, slots: vec![1], is_lost: false, principal }
     }
 
     #[test]
@@ -258,6 +266,15 @@ mod tests {
         let alice = scope(r#"{"subject":"alice"}"#);
         assert!(alice.touch(&unreadable, None) && !alice.take(&unreadable, None));
         assert!(!scope(r#"{"subject":"alice","from_ns":201}"#).touch(&unreadable, None));
+    }
+
+    /// Break it: let `touch` ask for the session alone.
+    #[test]
+    fn a_hold_on_a_session_keeps_what_may_be_of_it() {
+        let many = Unit { has_more_sessions: true, ..unit() };
+        let session = scope(&format!(r#"{{"session":"{}"}}"#, "09".repeat(16)));
+        assert!(session.touch(&many, None) && !session.take(&many, None));
+        assert!(!session.touch(&unit(), None));
     }
 
     #[test]

@@ -5,12 +5,12 @@ use std::collections::{HashMap, HashSet};
 use proto::decode_entry;
 use proto::entry::Leaf;
 use proto::ids::Id;
-use proto::kind::closes_exchange;
-use proto::v1::Slot;
+use proto::kind::{closes_exchange, is_alone};
+use proto::v1::{Event, Slot};
 use tlog::{Hash, LeafIndex, leaf_hash};
 
 use super::kinds::{may_be_erased, server_of};
-use crate::store::{Leaves, Store, StoreError};
+use crate::store::{Leaves, Store, StoreError, StoredKey};
 use crate::vault::{self, KeyId};
 
 /// Most leaves that one commit erases: 12 MiB, in which nobody else can append. Only an exchange that is larger alone is
@@ -21,7 +21,7 @@ pub(crate) const MAX_LEAVES: usize = 50_000;
 const ENTRIES_AT_ONCE: u64 = 1_024;
 const BYTES_AT_ONCE: usize = 4 << 20;
 
-/// Persons, and sessions, that are remembered of one unit; one with more persons may be about anybody.
+/// Persons, and sessions, that are remembered of one unit; one with more of them may be about anybody, or of any.
 const MAX_NAMED: usize = 64;
 
 /// What is known of the leaves of one key that still disclose something: an exchange, or one event outside of all. The leaves
@@ -34,22 +34,26 @@ pub(crate) struct Unit {
     /// How many leaves disclose something, and in how many slots.
     pub(crate) leaves: usize,
     pub(crate) disclosures: usize,
+    /// Leaves of which nothing is stored any more, though no erasure took it with the key.
+    pub(crate) lost: usize,
     /// Times of the first and the last leaf, those without disclosures too.
     pub(crate) oldest_ns: u64,
     pub(crate) newest_ns: u64,
     pub(crate) exchange: Option<Id>,
     pub(crate) sessions: Vec<Id>,
+    /// There are more than are remembered: it may be of any.
+    pub(crate) has_more_sessions: bool,
     /// Issuer and subject of each principal that was opened.
     pub(crate) principals: Vec<(String, String)>,
-    /// A principal could not be opened, or went before this came: whom it is about, nobody can tell.
+    /// A principal could not be opened, or is lost, or went before this came: whom it is about, nobody can tell.
     pub(crate) is_unreadable: bool,
     /// The route, or the door that was knocked at.
     pub(crate) server: Option<String>,
     /// The chain that it stands in.
     pub(crate) recorder_id: String,
     pub(crate) epoch: Option<Id>,
-    /// It has its closing event, is no exchange, or is one event with a key of its own. What its recorder says of the
-    /// exchange all the same comes under other keys when this one is destroyed (`vault`).
+    /// It has its closing event, is alone by its kind, is no exchange, or is one event with a key of its own. What its recorder
+    /// says of the exchange all the same comes under other keys when this one is destroyed (`vault`).
     pub(crate) is_closed: bool,
 }
 
@@ -90,17 +94,18 @@ impl Gather<'_> {
             if self.wanted.is_some_and(|wanted| !wanted.contains(&seen.key)) {
                 return true;
             }
-            if seen.slots.is_empty() && self.wanted.is_none() && !units.contains_key(&seen.key) {
+            let is_left = !seen.slots.is_empty() || seen.is_lost;
+            if !is_left && self.wanted.is_none() && !units.contains_key(&seen.key) {
                 return true;
             }
-            disclosing += usize::from(!seen.slots.is_empty());
+            disclosing += usize::from(is_left);
             if disclosing > most {
                 return false;
             }
             units.entry(seen.key).or_default().add(seen);
             true
         })?;
-        units.retain(|_, unit| unit.leaves > 0);
+        units.retain(|_, unit| unit.leaves + unit.lost > 0);
         Ok((units, stopped))
     }
 
@@ -132,6 +137,7 @@ impl Gather<'_> {
                     principals.insert(index.0, sealed.to_vec());
                 }
             })?;
+            let mut keys = HashMap::new();
             for (index, entry) in (next..).zip(entries) {
                 let leaf = decode_entry(&entry)
                     .map_err(|error| StoreError::Damaged(format!("entry {index}: {error}")))?;
@@ -139,20 +145,60 @@ impl Gather<'_> {
                     continue;
                 }
                 let (key, slots) = stored.remove(&index).unwrap_or_default();
+                let lost =
+                    if slots.is_empty() { self.lost_under(&leaf.event, &mut keys)? } else { None };
+                let is_lost = lost.is_some();
                 // The key that stands in the sealed form: with the exchange's destroyed, an event has its own.
-                let key = key.unwrap_or_else(|| vault::key_id(&leaf.event));
+                let key = key.or(lost).unwrap_or_else(|| vault::key_id(&leaf.event));
                 let principal = match principals.remove(&index) {
-                    None => Caller::Unknown,
                     Some(sealed) => self.principal(LeafIndex(index), &sealed)?,
+                    // The slots of a leaf are erased together.
+                    None if self.with_principals
+                        && (is_lost || !slots.is_empty())
+                        && names_a_principal(&leaf.event) =>
+                    {
+                        Caller::Unreadable
+                    }
+                    None => Caller::Unknown,
                 };
                 let (index, hash) = (LeafIndex(index), leaf_hash(&entry));
-                if !see(Seen { index, hash, key, leaf, slots, principal }) {
+                if !see(Seen { index, hash, key, leaf, slots, is_lost, principal }) {
                     return Ok(index.0);
                 }
             }
             next = end;
         }
         Ok(leaves.end)
+    }
+
+    /// The key of a leaf that commits to something of which nothing is stored, when that key is still there: an erasure takes
+    /// both (of a large exchange, the key with the last of several commits). `known` are keys that were asked for.
+    fn lost_under(
+        &self,
+        event: &Event,
+        known: &mut HashMap<KeyId, bool>,
+    ) -> Result<Option<KeyId>, StoreError> {
+        if event.disclosures.is_empty() {
+            return Ok(None);
+        }
+        for id in [vault::key_id(event), vault::own_key_id(event)] {
+            if self.wanted.is_some_and(|wanted| !wanted.contains(&id)) {
+                continue;
+            }
+            let is_there = match known.get(&id) {
+                Some(is_there) => *is_there,
+                None => match self.store.disclosure_key(&id) {
+                    // Nobody can tell whether it is there, and nothing is left that it could open.
+                    Err(StoreError::Damaged(_)) => false,
+                    key => matches!(key?, StoredKey::There(_)),
+                },
+            };
+            known.insert(id, is_there);
+            if is_there {
+                return Ok(Some(id));
+            }
+        }
+        Ok(None)
     }
 
     /// Issuer and subject that a sealed PRINCIPAL names.
@@ -181,7 +227,7 @@ impl Gather<'_> {
 pub(crate) enum Caller {
     /// It has none, or none was opened.
     Unknown,
-    /// It is there and does not open.
+    /// It has one, which was not erased, and does not open or is lost.
     Unreadable,
     /// Issuer and subject.
     Named(String, String),
@@ -193,17 +239,24 @@ pub(crate) struct Seen {
     pub(crate) hash: Hash,
     pub(crate) key: KeyId,
     pub(crate) leaf: Leaf,
+    /// Those that are stored.
     pub(crate) slots: Vec<i32>,
+    /// None is, and no erasure took them with their key.
+    pub(crate) is_lost: bool,
     pub(crate) principal: Caller,
+}
+
+fn names_a_principal(event: &Event) -> bool {
+    event.disclosures.iter().any(|disclosure| disclosure.slot == i32::from(Slot::Principal))
 }
 
 impl Unit {
     pub(crate) fn add(&mut self, seen: Seen) {
-        let Seen { index, key, leaf: Leaf { recorded_at_ns, event, .. }, slots, principal, .. } =
-            seen;
+        let Seen { index, key, leaf, slots, is_lost, principal, .. } = seen;
+        let Leaf { recorded_at_ns, event, .. } = leaf;
         let is_late = key != vault::key_id(&event);
         self.is_closed |= event.exchange_id.is_empty()
-            || event.kind.as_ref().is_some_and(closes_exchange)
+            || event.kind.as_ref().is_some_and(|kind| closes_exchange(kind) || is_alone(kind))
             || is_late;
         // Who was called has been erased before it came: it may be about anybody.
         self.is_unreadable |= is_late && principal == Caller::Unknown;
@@ -229,6 +282,7 @@ impl Unit {
         }
         self.leaves += usize::from(!slots.is_empty());
         self.disclosures += slots.len();
+        self.lost += usize::from(is_lost);
     }
 
     /// With what stands behind it.
@@ -236,18 +290,25 @@ impl Unit {
         self.last = later.last;
         self.leaves += later.leaves;
         self.disclosures += later.disclosures;
+        self.lost += later.lost;
         self.newest_ns = later.newest_ns;
         self.is_closed |= later.is_closed;
         self.is_unreadable |= later.is_unreadable;
         self.server = self.server.or(later.server);
+        self.has_more_sessions |= later.has_more_sessions;
         later.sessions.into_iter().for_each(|session| self.name_session(session));
         later.principals.into_iter().for_each(|person| self.name(person));
         self
     }
 
     fn name_session(&mut self, session: Id) {
-        if !self.sessions.contains(&session) && self.sessions.len() < MAX_NAMED {
+        if self.sessions.contains(&session) {
+            return;
+        }
+        if self.sessions.len() < MAX_NAMED {
             self.sessions.push(session);
+        } else {
+            self.has_more_sessions = true;
         }
     }
 

@@ -3,13 +3,13 @@
 use std::collections::HashMap;
 
 use proto::disclosure::check_opening;
-use proto::erasure::Erasures;
 use proto::kind::Kind;
 use proto::v1::{Disclosure, DisclosureErased, Event};
-use tlog::{Hash, LeafIndex, leaf_hash};
+use tlog::{LeafIndex, leaf_hash};
 
+use super::absent::{Absences, Absent};
+use super::used_keys::UsedKeys;
 use super::{FsckReport, damage, place};
-use crate::fsck::used_keys::UsedKeys;
 use crate::store::RocksStore;
 use crate::store::keyspace::{DISCLOSURES, ENTRIES, KEYS, disclosure_key, entry_key};
 use crate::store::records::{Found, Odd, Records};
@@ -17,8 +17,6 @@ use crate::vault::{self, KEY_ID_BYTES, KeyId, NONCE_BYTES};
 
 /// Keys kept at hand: the disclosures of an exchange stand near each other.
 const MAX_CACHED_KEYS: usize = 8_192;
-/// Absent disclosures that may wait for the event that says they were erased.
-const MAX_ABSENT: usize = 1 << 20;
 
 /// All disclosures and keys of a store.
 pub(super) struct Disclosures<'a> {
@@ -26,10 +24,7 @@ pub(super) struct Disclosures<'a> {
     stored: Records<'a>,
     cached: HashMap<KeyId, Result<[u8; 32], NoKey>>,
     used: UsedKeys,
-    /// Why the ids of used keys are not complete, if so.
-    incomplete: Option<std::io::Error>,
-    absent: Vec<Absent>,
-    erased: Erasures,
+    absences: Absences,
 }
 
 /// Why a key is not at hand.
@@ -39,38 +34,19 @@ enum NoKey {
     Unusable(String),
 }
 
-/// A disclosure that is not there, or its key is not.
-struct Absent {
-    index: u64,
-    slot: i32,
-    hash: Hash,
-    /// Under which it may have been sealed.
-    ids: [KeyId; 2],
-    /// The key that is not there, when it is there itself.
-    key: Option<KeyId>,
-}
-
 impl<'a> Disclosures<'a> {
     pub(super) fn new(store: &'a RocksStore) -> Self {
-        Self {
-            store,
-            stored: Records::of(store, DISCLOSURES),
-            cached: HashMap::new(),
-            used: UsedKeys::new(),
-            incomplete: None,
-            absent: Vec::new(),
-            erased: Erasures::default(),
-        }
+        Self::with(store, Absences::new(store.folder_above()))
+    }
+
+    pub(super) fn with(store: &'a RocksStore, absences: Absences) -> Self {
+        let (stored, cached) = (Records::of(store, DISCLOSURES), HashMap::new());
+        let used = UsedKeys::new(store.folder_above());
+        Self { store, stored, cached, used, absences }
     }
 
     /// Checks the disclosures of one leaf; leaves come in order.
-    pub(super) fn check(
-        &mut self,
-        (index, hash): (u64, Hash),
-        event: &Event,
-        report: &mut FsckReport,
-    ) {
-        self.erased.add(index, event.kind.as_ref());
+    pub(super) fn check(&mut self, index: u64, event: &Event, report: &mut FsckReport) {
         if let Some(Kind::DisclosureErased(erased)) = &event.kind {
             self.check_erased(index, erased, report);
         }
@@ -79,15 +55,15 @@ impl<'a> Disclosures<'a> {
         }
         let ids = [vault::key_id(event), vault::own_key_id(event)];
         let sequence = event.recorder.as_ref().map(|recorder| recorder.sequence);
+        let mut absent = Absent::of(index, ids);
         for disclosure in &event.disclosures {
             let slot = disclosure.slot;
             let key = disclosure_key(LeafIndex(index), slot);
             let place = || place::disclosure(index, slot);
-            let absent = |key| Absent { index, slot, hash, ids, key };
             match self.stored.take(&key, &mut |odd| surplus(&odd, report)) {
-                Found::Missing => self.absent(absent(None), report),
+                Found::Missing => absent.gone.add(slot),
                 Found::Unreadable(reason) => {
-                    self.uses(ids[0], true);
+                    self.used.insert(ids[0], true);
                     report.find(
                         "disclosure_unreadable",
                         place(),
@@ -96,15 +72,16 @@ impl<'a> Disclosures<'a> {
                 }
                 Found::Record(sealed) => {
                     // What names neither is damaged, and may still open with the first.
-                    let named = |id: &&KeyId| sealed.starts_with(&id[..]);
-                    let id = *ids.iter().find(named).unwrap_or(&ids[0]);
-                    self.uses(id, true);
+                    let named = |id: &KeyId| sealed.starts_with(id);
+                    let which = ids.iter().position(named).unwrap_or_default();
+                    let id = ids[which];
+                    self.used.insert(id, true);
                     if let Some(wrong) = header(&sealed, &id, sequence, slot) {
                         report.find("disclosure_damaged", place(), wrong);
                     }
                     match self.key(&id) {
                         Ok(key) => open(&sealed, disclosure, &id, &key, &place(), report),
-                        Err(NoKey::Missing) => self.absent(absent(Some(id)), report),
+                        Err(NoKey::Missing) => absent.keyless[which].add(slot),
                         Err(NoKey::Unusable(reason)) => {
                             let message = format!("its {} {reason}", place::key(&id));
                             report.find("disclosure_unopened", place(), message);
@@ -113,6 +90,7 @@ impl<'a> Disclosures<'a> {
                 }
             }
         }
+        self.absences.absent(&absent);
     }
 
     fn key(&mut self, id: &KeyId) -> Result<[u8; 32], NoKey> {
@@ -133,23 +111,6 @@ impl<'a> Disclosures<'a> {
         key
     }
 
-    /// It may have been erased, which a later entry says.
-    fn absent(&mut self, absent: Absent, report: &mut FsckReport) {
-        if self.absent.len() < MAX_ABSENT {
-            self.absent.push(absent);
-        } else {
-            absent.find(report);
-            self.uses(absent.ids[0], true);
-        }
-    }
-
-    /// A key that is there for what is there (`is_used`), or that must be gone with what is gone.
-    fn uses(&mut self, id: KeyId, is_used: bool) {
-        if let Err(error) = self.used.insert(id, is_used) {
-            self.incomplete.get_or_insert(error);
-        }
-    }
-
     /// What an entry says was erased must not be there.
     fn check_erased(&mut self, index: u64, erased: &DisclosureErased, report: &mut FsckReport) {
         if erased.leaf_index >= index {
@@ -165,6 +126,7 @@ impl<'a> Disclosures<'a> {
             let message = format!("names {named} by a leaf hash that it does not have");
             return report.find("erasure_invalid", place::entry(index), message);
         }
+        self.absences.erased(erased.leaf_index, &erased.slots);
         for slot in &erased.slots {
             let key = disclosure_key(LeafIndex(erased.leaf_index), *slot);
             // One that cannot be read was found when its leaf was.
@@ -178,36 +140,57 @@ impl<'a> Disclosures<'a> {
     }
 
     /// Looks for disclosures behind the last leaf, for what was not erased, and at every key.
-    pub(super) fn finish(mut self, report: &mut FsckReport) {
-        self.stored.rest(&mut |odd| surplus(&odd, report));
-        report.bytes += self.stored.bytes;
-        for absent in std::mem::take(&mut self.absent) {
-            let is_erased = self.erased.took(absent.index, &absent.hash, absent.slot);
-            if is_erased {
+    pub(super) fn finish(self, report: &mut FsckReport) {
+        let Self { store, mut stored, mut used, absences, .. } = self;
+        stored.rest(&mut |odd| surplus(&odd, report));
+        report.bytes += stored.bytes;
+        let compared = absences.each(&mut |absent, erased| {
+            let has_no_id = absent.slots().any(|slot| erased.has(slot))
+                && absent.ids.iter().all(|id| is_forgotten(store, id));
+            let mut is_used = false;
+            for slot in absent.slots() {
+                if !erased.has(slot) {
+                    is_used = true;
+                    absent.find(slot, report);
+                    continue;
+                }
                 report.erased += 1;
-                absent.find_forgotten(self.store, report);
-            } else {
-                absent.find(report);
+                if has_no_id {
+                    let message = format!(
+                        "is not there any more, with nothing: {} was erased, and its key id could be given again",
+                        absent.place(slot)
+                    );
+                    report.find("key_forgotten", place::key(&absent.ids[0]), message);
+                }
             }
-            absent.ids.into_iter().for_each(|id| self.uses(id, !is_erased));
-        }
-        let mut keys = Records::of(self.store, KEYS);
-        let shown = self.used.each(&mut |id, is_used| {
-            let found = keys.take(id, &mut |odd| surplus_key(&odd, report));
-            check_key(id, is_used, found, report);
+            // Or it must be gone with what is gone.
+            absent.ids.iter().for_each(|id| used.insert(*id, is_used));
         });
-        match self.incomplete.or(shown.err()) {
-            None => keys.rest(&mut |odd| surplus_key(&odd, report)),
-            Some(error) => {
+        let mut keys = Records::of(store, KEYS);
+        let compared = compared.and_then(|()| {
+            used.each(&mut |id, is_used| {
+                let found = keys.take(id, &mut |odd| surplus_key(&odd, report));
+                check_key(id, is_used, found, report);
+            })
+        });
+        match compared {
+            Ok(()) => keys.rest(&mut |odd| surplus_key(&odd, report)),
+            Err(error) => {
                 let message = format!(
-                    "cannot be held against the disclosures that use them: {error}; make room in the folder for \
-                     temporary files, and check again"
+                    "neither they, nor what is absent, can be held against the entries: {error}; make room in {}, \
+                     and check again",
+                    store.folder_above().display()
                 );
                 report.find("keys_not_compared", KEYS, message);
             }
         }
         report.bytes += keys.bytes;
     }
+}
+
+/// The id of a destroyed key is kept, so that it is never given again. One that cannot be read is found when all keys are.
+fn is_forgotten(store: &RocksStore, id: &KeyId) -> bool {
+    matches!(store.record(KEYS, id), Ok(None))
 }
 
 /// A key is there while anything uses it; after that its id stands with nothing, and never comes back.
@@ -231,40 +214,6 @@ fn check_key(id: &KeyId, is_used: bool, found: Found, report: &mut FsckReport) {
         },
         Found::Unreadable(reason) => {
             report.find("key_damaged", place::key(id), format!("cannot be read: {reason}"));
-        }
-    }
-}
-
-impl Absent {
-    /// The id of a destroyed key is kept, so that it is never given again.
-    fn find_forgotten(&self, store: &RocksStore, report: &mut FsckReport) {
-        // One that cannot be read is found when all keys are read.
-        let is_forgotten = |id: &KeyId| matches!(store.record(KEYS, id), Ok(None));
-        if self.ids.iter().all(is_forgotten) {
-            let message = format!(
-                "is not there any more, with nothing: {} was erased, and its key id could be given again",
-                place::disclosure(self.index, self.slot)
-            );
-            report.find("key_forgotten", place::key(&self.ids[0]), message);
-        }
-    }
-
-    fn find(&self, report: &mut FsckReport) {
-        let place = place::disclosure(self.index, self.slot);
-        match &self.key {
-            None => report.find(
-                "disclosure_missing",
-                place,
-                "is missing, and no DisclosureErased event says that it was erased",
-            ),
-            Some(id) => report.find(
-                "key_missing",
-                place,
-                format!(
-                    "its {} is missing, and no DisclosureErased event says that it was erased",
-                    place::key(id)
-                ),
-            ),
         }
     }
 }

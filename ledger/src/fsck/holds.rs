@@ -55,8 +55,12 @@ impl Holds {
         }
     }
 
-    /// What is stored must be what was placed and not released.
-    pub(super) fn finish(self, report: &mut FsckReport) {
+    /// What is stored must be what was placed and not released, and must say what it keeps, or why it does not.
+    pub(super) fn finish(
+        self,
+        read: impl Fn(Id, LeafIndex) -> Result<(), String>,
+        report: &mut FsckReport,
+    ) {
         report.holds = self.placed.len() as u64;
         for (id, index) in &self.placed {
             match self.stored.get(id) {
@@ -75,7 +79,11 @@ impl Holds {
                     );
                     report.find("hold_damaged", place::hold(*id), message);
                 }
-                Some(_) => {}
+                Some(_) => {
+                    if let Err(why) = read(*id, *index) {
+                        report.find("hold_unreadable", place::hold(*id), why);
+                    }
+                }
             }
         }
         for id in self.stored.keys().filter(|id| !self.placed.contains_key(id)) {
@@ -94,7 +102,12 @@ mod tests {
     #[test]
     fn stored_holds_are_those_that_were_placed_and_not_released() {
         let id = |n: u8| Id([n; 16]);
-        let found = |stored: &[(u8, u64)], others: &[(&[u8], &[u8])]| {
+        // Of the third nothing can be read, and nobody asks once it is released.
+        let readable = |index: LeafIndex| match index.0 {
+            30 => Err("does not open".to_owned()),
+            _ => Ok(()),
+        };
+        let found_with = |keeps_third: bool, stored: &[(u8, u64)], others: &[(&[u8], &[u8])]| {
             let (mut holds, mut report) = (Holds::default(), FsckReport::default());
             for (n, index) in stored {
                 let value = entry_key(LeafIndex(*index));
@@ -107,12 +120,17 @@ mod tests {
                 let placed = HoldPlaced { hold_id: id(n).to_bytes(), ..Default::default() };
                 holds.follow(index, Some(&Kind::HoldPlaced(placed)));
             }
-            let released = HoldReleased { hold_id: id(3).to_bytes() };
-            holds.follow(40, Some(&Kind::HoldReleased(released)));
-            holds.finish(&mut report);
+            if !keeps_third {
+                let released = HoldReleased { hold_id: id(3).to_bytes() };
+                holds.follow(40, Some(&Kind::HoldReleased(released)));
+            }
+            holds.finish(|_, index| readable(index), &mut report);
             let codes: Vec<_> = report.findings.iter().map(|finding| finding.code).collect();
             (codes, report.holds, report.purge_pending)
         };
+        let found =
+            |stored: &[(u8, u64)], others: &[(&[u8], &[u8])]| found_with(false, stored, others);
+        assert_eq!(found_with(true, &[(1, 10), (2, 20), (3, 30)], &[]).0, ["hold_unreadable"]);
         assert_eq!(found(&[(1, 10), (2, 20)], &[]), (vec![], 2, false));
         assert_eq!(found(&[(1, 10)], &[]).0, ["hold_missing"]);
         assert_eq!(found(&[(1, 10), (2, 21)], &[]).0, ["hold_damaged"]);

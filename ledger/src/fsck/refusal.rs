@@ -1,12 +1,12 @@
 //! What must be so before a check means anything, and does no harm.
 
 use std::fs;
-use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use tlog::{Checkpoint, Note, VerifyingKey};
 
 use crate::publish::default_file;
+use crate::store::{OtherOwner, may_open};
 
 /// Why a folder is not checked with this key, or by this user. Nothing was touched.
 #[derive(Debug, thiserror::Error)]
@@ -24,19 +24,9 @@ pub enum FsckRefusal {
         /// The log whose vkey was given.
         given: String,
     },
-    /// The store is opened as by a start, and what is written then would be this user's.
-    #[error(
-        "{store} belongs to user {owner}, and this is user {user}: whoever opens it writes to it, and the ledger could not open \
-         what another user wrote. Run this as that user (sudo -u '#{owner}' exhibit …), or on a copy of your own"
-    )]
-    OtherOwner {
-        /// The store.
-        store: PathBuf,
-        /// The user that it belongs to, by number.
-        owner: u32,
-        /// The user of this process.
-        user: u32,
-    },
+    /// The store is another user's.
+    #[error(transparent)]
+    OtherOwner(#[from] OtherOwner),
 }
 
 /// Whether [`fsck`](super::fsck()) may be run on a folder, with the log's key. What cannot be read is left to the check,
@@ -59,22 +49,6 @@ pub fn may_check(
         }
         _ => Ok(()),
     }
-}
-
-/// Whether the store of a folder may be opened by this user. What is not there is left to whoever opens it.
-///
-/// # Errors
-/// [`FsckRefusal::OtherOwner`].
-pub(crate) fn may_open(data_dir: &Path) -> Result<(), FsckRefusal> {
-    let store = data_dir.join("store");
-    match fs::metadata(&store) {
-        Ok(found) => of_owner(store, found.uid(), identity::user_of_process()),
-        Err(_) => Ok(()),
-    }
-}
-
-fn of_owner(store: PathBuf, owner: u32, user: u32) -> Result<(), FsckRefusal> {
-    if owner == user { Ok(()) } else { Err(FsckRefusal::OtherOwner { store, owner, user }) }
 }
 
 #[cfg(test)]
@@ -100,15 +74,5 @@ mod tests {
             "{refused}"
         );
         assert!(check(Some(Path::new("nowhere")), &other).is_ok());
-    }
-
-    #[test]
-    fn nobody_but_its_owner_writes_to_a_store() {
-        assert!(of_owner("store".into(), 998, 998).is_ok());
-        let refused = of_owner("store".into(), 998, 0).unwrap_err().to_string();
-        assert!(refused.contains("user 998") && refused.contains("sudo -u"), "{refused}");
-        let dir = tempfile::tempdir().unwrap();
-        let owner = fs::metadata(dir.path()).unwrap().uid();
-        assert_eq!(owner, identity::user_of_process(), "whose are files of this process?");
     }
 }

@@ -4,6 +4,7 @@ mod flips;
 mod raw;
 mod seals;
 mod strange;
+mod told;
 mod world;
 
 use super::{Finding, FsckReport};

@@ -14,7 +14,7 @@ use crate::store::{Batch, SealedDisclosure, Store, StoreError};
 use crate::vault::{self, DisclosureKey, KeyId};
 
 /// Seals anew every stored disclosure from `rider.looked_to` on, before `size`, whose key the rider destroys and which it does
-/// not erase.
+/// not erase. What cannot be read is lost already, and stays that.
 ///
 /// # Errors
 /// [`StoreError`]; when such a disclosure has its own key already, so that its key was to be destroyed without it: the commit

@@ -121,8 +121,12 @@ impl Worker {
             let Some(id) = arrival.sealed.may_be_destroyed(destructions, &destroyed) else {
                 continue;
             };
-            let is_gone = |key| key == StoredKey::Destroyed;
-            if destroyed.contains(&id) || is_gone(self.store.disclosure_key(&id)?) {
+            let is_gone = || match self.store.disclosure_key(&id) {
+                // Nobody can tell.
+                Err(StoreError::Damaged(_)) => Ok(true),
+                key => key.map(|key| key == StoredKey::Destroyed),
+            };
+            if destroyed.contains(&id) || is_gone()? {
                 let (epoch, sequence) = (&arrival.epoch.0, arrival.head.sequence);
                 let own = vault::own_key_id_at(epoch, &arrival.recorder_id, sequence);
                 arrival.sealed.seal_anew(own)?;

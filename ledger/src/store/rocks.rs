@@ -2,13 +2,16 @@
 
 mod backup;
 mod damage;
+mod overlap;
 mod purge;
 pub(crate) mod records;
+mod rot;
 #[cfg(test)]
 mod tests;
 pub(crate) mod wal;
 
 use std::path::{Path, PathBuf};
+use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use bytes::Bytes;
@@ -16,10 +19,12 @@ use proto::ids::Id;
 use proto::v1::Opening;
 use rocksdb::{
     BlockBasedOptions, ColumnFamily, ColumnFamilyDescriptor, DB, DBCompressionType, Direction,
-    ErrorKind, IteratorMode, Options, ReadOptions, WriteBatch, WriteOptions,
+    IteratorMode, Options, ReadOptions, WriteBatch, WriteOptions,
 };
 use tlog::{LeafIndex, TreeSize};
 
+use self::purge::LeftOut;
+use self::rot::{Rot, is_rotten};
 use super::keyspace::{
     self, CHAINS, DISCLOSURES, ENTRIES, FAMILIES, HEAD_KEY, HOLD_PREFIX, KEYS, META, PURGE_KEY,
     TILES, entry_key, tile_key,
@@ -36,8 +41,12 @@ pub struct RocksStore {
     path: PathBuf,
     /// Commits since the start that destroyed keys.
     destructions: AtomicU64,
-    /// Something could not be read since the start.
-    is_damaged: AtomicBool,
+    /// Families with blocks that cannot be read.
+    rot: Rot,
+    /// A commit failed: nothing is written any more.
+    has_failed: AtomicBool,
+    /// What the last purge could not take off the disk.
+    left_out: Mutex<Option<LeftOut>>,
 }
 
 impl RocksStore {
@@ -46,7 +55,9 @@ impl RocksStore {
             db,
             path: path.to_owned(),
             destructions: AtomicU64::new(0),
-            is_damaged: AtomicBool::new(false),
+            rot: Rot::default(),
+            has_failed: AtomicBool::new(false),
+            left_out: Mutex::default(),
         }
     }
 
@@ -62,17 +73,27 @@ impl RocksStore {
 
     /// The engine's own way to open, see `wal`.
     pub(crate) fn open_without_a_look(path: &Path) -> Result<Self, StoreError> {
-        let families = FAMILIES.map(|name| ColumnFamilyDescriptor::new(name, family_options(name)));
+        let rot = Rot::noted(path);
+        let families = FAMILIES.map(|name| {
+            let mut options = family_options(name);
+            // To the engine a block that it cannot rewrite is the end of all writing.
+            options.set_disable_auto_compactions(rot.is_in(name));
+            ColumnFamilyDescriptor::new(name, options)
+        });
         let db = DB::open_cf_descriptors(&database_options(), path, families)
             .map_err(|error| open_error(path, &error))?;
-        Ok(Self::of(db, path))
+        Ok(Self { rot, ..Self::of(db, path) })
     }
 
     /// Writes and syncs.
     pub(super) fn commit(&self, writes: WriteBatch) -> Result<(), StoreError> {
         let mut options = WriteOptions::default();
         options.set_sync(true);
-        self.db.write_opt(writes, &options).map_err(|error| engine_error(&self.path, &error))
+        self.db.write_opt(writes, &options).map_err(|error| {
+            self.has_failed.store(true, Ordering::Relaxed);
+            self.note_what_stopped(&error);
+            engine_error(&self.path, &error)
+        })
     }
 
     pub(super) fn family(&self, name: &str) -> &ColumnFamily {
@@ -172,7 +193,8 @@ impl Store for RocksStore {
         let mut sum = 0;
         for item in iterator {
             let (key, sealed) = match item {
-                Err(error) if error.kind() == ErrorKind::Corruption => {
+                Err(error) if is_rotten(&error) => {
+                    self.met_rot(DISCLOSURES, &error);
                     return self.openings_one_by_one(openings, from, end, bytes);
                 }
                 read => read.map_err(|error| engine_error(&self.path, &error))?,
@@ -198,7 +220,15 @@ impl Store for RocksStore {
     }
 
     fn disclosure_key(&self, id: &[u8; 16]) -> Result<StoredKey, StoreError> {
-        match self.read(KEYS, id)? {
+        let read = self.db.get_cf(self.family(KEYS), id).map_err(|error| {
+            if !is_rotten(&error) {
+                return engine_error(&self.path, &error);
+            }
+            self.met_rot(KEYS, &error);
+            let id = hex::encode(id);
+            StoreError::Damaged(format!("disclosure key {id} cannot be read: {error}"))
+        });
+        match read? {
             None => Ok(StoredKey::Unknown),
             Some(key) if key.is_empty() => Ok(StoredKey::Destroyed),
             Some(key) => key.try_into().map(StoredKey::There).map_err(|_| {
@@ -232,15 +262,23 @@ impl Store for RocksStore {
         read.set_iterate_upper_bound(entry_key(LeafIndex(leaves.end)));
         let start = entry_key(LeafIndex(leaves.start));
         let mode = IteratorMode::From(&start, Direction::Forward);
+        let mut shown = None;
         for item in self.db.iterator_cf_opt(self.family(DISCLOSURES), read, mode) {
-            let (key, sealed) = item.map_err(|error| engine_error(&self.path, &error))?;
+            let (key, sealed) = match item {
+                Err(error) if is_rotten(&error) => {
+                    self.met_rot(DISCLOSURES, &error);
+                    return self.disclosed_one_by_one(shown, &leaves, show);
+                }
+                read => read.map_err(|error| engine_error(&self.path, &error))?,
+            };
             let (index, slot) = keyspace::disclosure_place(&key)?;
             show(index, slot, &sealed);
+            shown = Some((index, slot));
         }
         Ok(())
     }
 
-    fn holds(&self) -> Result<Vec<(Id, LeafIndex)>, StoreError> {
+    fn holds(&self) -> Result<Vec<(Id, Option<LeafIndex>)>, StoreError> {
         let mode = IteratorMode::From(HOLD_PREFIX, Direction::Forward);
         let mut holds = Vec::new();
         for item in self.db.iterator_cf(self.family(META), mode) {
@@ -248,8 +286,9 @@ impl Store for RocksStore {
             if !key.starts_with(HOLD_PREFIX) {
                 break;
             }
-            let damaged = || StoreError::Damaged("a legal hold does not have its form".into());
-            holds.push(keyspace::parse_hold(&key, &value).ok_or_else(damaged)?);
+            let id = key.strip_prefix(HOLD_PREFIX).and_then(Id::from_slice);
+            let damaged = || StoreError::Damaged("the id of a legal hold is none".into());
+            holds.push((id.ok_or_else(damaged)?, keyspace::entry_index(&value).ok()));
         }
         Ok(holds)
     }

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use proto::ids::Id;
+use proto::kind::{begins_exchange, may_be_erased};
 use proto::v1::{Event, Opening};
 use zeroize::Zeroizing;
 
@@ -17,6 +18,19 @@ pub(super) const MAX_CACHED_KEYS: usize = 8_192;
 
 /// Keys that are drawn from the operating system at once: each call costs as much as sealing a few hundred bytes.
 const DRAWN: usize = 32;
+
+/// Why an event is not sealed, and must not come to the log.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum NotSealed {
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// The recorder is at fault.
+    #[error(
+        "event {sequence} begins exchange {exchange}, in which something was disclosed before: each request, each refusal and each \
+         access has an exchange of its own, or none"
+    )]
+    Begun { sequence: u64, exchange: String },
+}
 
 /// Seals the disclosures of one recorder's epoch, on the thread of the stream that brings them.
 ///
@@ -76,19 +90,29 @@ impl Sealer {
     /// Seals what `event`, the number `sequence` of its epoch, discloses. The result must reach the store.
     ///
     /// # Errors
-    /// [`StoreError`] when no key can be had.
+    /// [`NotSealed`]: no key can be had, or the event begins an exchange anew. Retention rests on it that after the event
+    /// which closes an exchange nothing of it looks like another beginning (`erase/late.rs`).
     pub(crate) fn seal(
         &mut self,
         event: &Event,
         sequence: u64,
         openings: &[Opening],
-    ) -> Result<Sealed, StoreError> {
-        if openings.is_empty() {
+    ) -> Result<Sealed, NotSealed> {
+        let begins =
+            !event.exchange_id.is_empty() && event.kind.as_ref().is_some_and(begins_exchange);
+        if openings.is_empty() && !begins {
             return Ok(Sealed::default());
         }
         // Counted before the key is looked for: a destruction in between shows in the sequencer.
         let destructions = self.store.destructions();
-        let (key, is_new) = self.key(event, destructions)?;
+        let known = self.known(event, destructions)?;
+        if begins && known.is_some() {
+            return Err(NotSealed::Begun { sequence, exchange: hex::encode(&event.exchange_id) });
+        }
+        if openings.is_empty() {
+            return Ok(Sealed::default());
+        }
+        let (key, is_new) = self.key(event, known, destructions)?;
         let cipher = cipher(&key.secret);
         let sealed = |opening: &Opening| {
             Ok((opening.slot, seal(&cipher, &key.id, nonce(sequence, opening.slot), opening)?))
@@ -97,36 +121,62 @@ impl Sealer {
         Ok(Sealed { disclosures, key: Some(key), is_new, destructions })
     }
 
+    /// What is known of the key that belongs to the event's exchange, or to its id: `None` when no event before had one.
+    fn known(&mut self, event: &Event, destructions: u64) -> Result<Option<Known>, StoreError> {
+        let place = Place::of(event);
+        let cached = self.keys.find(&place).cloned();
+        let is_current = |known: &Known| known.key.is_none() || known.destructions == destructions;
+        if cached.as_ref().is_some_and(is_current) {
+            return Ok(cached);
+        }
+        if cached.is_none() && !self.continues && !self.keys.has_forgotten() {
+            return Ok(None);
+        }
+        let id = key_id(event);
+        let cached = cached.and_then(|known| known.key);
+        let stored = match self.store.disclosure_key(&id) {
+            // It may be there, and nobody can tell: what comes has keys of its own from here on.
+            Err(StoreError::Damaged(_)) => StoredKey::Destroyed,
+            stored => stored?,
+        };
+        let key = match (stored, cached) {
+            (StoredKey::Destroyed, _) => None,
+            // Not in the store: it is on its way.
+            (_, Some(key)) => Some(key),
+            (StoredKey::There(secret), None) => Some(Arc::new(DisclosureKey { id, secret })),
+            (StoredKey::Unknown, None) => return Ok(None),
+        };
+        let known = Known { key, destructions };
+        self.keys.insert(place, known.clone());
+        Ok(Some(known))
+    }
+
     /// The key for an event, and whether it is not on its way to the store yet.
     fn key(
         &mut self,
         event: &Event,
+        known: Option<Known>,
         destructions: u64,
     ) -> Result<(Arc<DisclosureKey>, bool), StoreError> {
-        let place = Place::of(event);
-        let known = self.keys.find(&place).cloned();
-        match &known {
-            Some(Known { key: None, .. }) => return own_key(event),
-            Some(Known { key: Some(key), destructions: since }) if *since == destructions => {
-                return Ok((Arc::clone(key), false));
-            }
-            _ => {}
+        if has_own_key(event) {
+            return own_key(event);
         }
-        let id = key_id(event);
-        let may_be_stored = known.is_some() || self.continues || self.keys.has_forgotten();
-        let stored =
-            if may_be_stored { self.store.disclosure_key(&id)? } else { StoredKey::Unknown };
-        let of_secret = |secret| Arc::new(DisclosureKey { id, secret });
-        let (key, is_new) = match (stored, known.and_then(|known| known.key)) {
-            (StoredKey::Destroyed, _) => (None, false),
-            // Not in the store: it is on its way.
-            (_, Some(key)) => (Some(key), false),
-            (StoredKey::There(secret), None) => (Some(of_secret(secret)), false),
-            (StoredKey::Unknown, None) => (Some(of_secret(self.fresh.take()?)), true),
-        };
-        self.keys.insert(place, Known { key: key.clone(), destructions });
-        key.map_or_else(|| own_key(event), |key| Ok((key, is_new)))
+        if let Some(known) = known {
+            // Outside exchanges an id of an event stands for that event, however often somebody writes it.
+            let shared = known.key.filter(|_| !event.exchange_id.is_empty());
+            return shared.map_or_else(|| own_key(event), |key| Ok((key, false)));
+        }
+        let key = Arc::new(DisclosureKey { id: key_id(event), secret: self.fresh.take()? });
+        let known = Known { key: Some(Arc::clone(&key)), destructions };
+        self.keys.insert(Place::of(event), known);
+        Ok((key, true))
     }
+}
+
+/// What is never erased has no part in the key of an exchange, which is.
+fn has_own_key(event: &Event) -> bool {
+    let stays = event.kind.as_ref().is_some_and(|kind| !may_be_erased(kind));
+    stays && !event.exchange_id.is_empty()
 }
 
 #[cfg(test)]

@@ -3,6 +3,10 @@
 use super::sealer::MAX_CACHED_KEYS;
 use super::*;
 use crate::store::{Batch, Changes, RocksStore, Store, TreeHead};
+use proto::kind::Kind;
+use proto::v1::{
+    AuthenticationFailed, CallDenied, PolicyActivated, Recorder, RequestReceived, StreamMessage,
+};
 use tlog::{Hash, TreeSize};
 
 #[test]
@@ -64,6 +68,79 @@ fn an_exchange_has_one_key_on_its_way_and_in_the_store() {
         let third = sealer.seal(&event(0), 2, &opening).unwrap();
         assert!(third.new_key().is_none() && opens(&third, &key));
     }
+}
+
+/// A recorder may write what it likes into exchange and event id. Break it: let `Sealer::key` share whatever key is known, or not
+/// ask `has_own_key`.
+#[test]
+fn what_must_not_go_with_others_has_a_key_of_its_own() {
+    let folder = tempfile::tempdir().unwrap();
+    let store: Arc<dyn Store> = Arc::new(RocksStore::open(folder.path()).unwrap());
+    let opening = [Opening { slot: 2, salt: vec![5; 32].into(), content: Bytes::new() }];
+    let mut sealer = Sealer::new(store, false);
+    let mut id_of = |exchange_id: Vec<u8>, kind: Kind, sequence: u64| {
+        let event = Event {
+            event_id: vec![4; 16].into(),
+            exchange_id: exchange_id.into(),
+            recorder: Some(Recorder { sequence, ..Recorder::default() }),
+            kind: Some(kind),
+            ..Event::default()
+        };
+        let sealed = sealer.seal(&event, sequence, &opening).unwrap();
+        let id: KeyId = *sealed.disclosures[0].1.first_chunk().unwrap();
+        (id, id == own_key_id(&event))
+    };
+    let message = || Kind::StreamMessage(StreamMessage::default());
+    let policy = || Kind::PolicyActivated(PolicyActivated::default());
+    // Never erased, and in an exchange: before the exchange has a key, and after.
+    let (before, is_own) = id_of(vec![1; 16], policy(), 0);
+    assert!(is_own);
+    let (shared, is_own) = id_of(vec![1; 16], message(), 1);
+    assert!(!is_own && shared != before);
+    assert!(id_of(vec![1; 16], policy(), 2).1);
+    assert_eq!(id_of(vec![1; 16], message(), 3), (shared, false));
+    // Outside exchanges: an event id that stands again.
+    assert!(!id_of(Vec::new(), message(), 4).1);
+    assert!(id_of(Vec::new(), message(), 5).1);
+    assert!(id_of(Vec::new(), policy(), 6).1);
+}
+
+/// What retention knows of late events rests on it. Break it: let `Sealer::seal` go without its look at what begins, or only where
+/// something is disclosed.
+#[test]
+fn an_exchange_in_which_something_was_disclosed_is_not_begun_again() {
+    let folder = tempfile::tempdir().unwrap();
+    let store: Arc<dyn Store> = Arc::new(RocksStore::open(folder.path()).unwrap());
+    let opening = [Opening { slot: 2, salt: vec![5; 32].into(), content: Bytes::new() }];
+    let of = |kind: Kind| Event { kind: Some(kind), ..event(0) };
+    let asked = || of(Kind::RequestReceived(RequestReceived::default()));
+    let refused = || of(Kind::CallDenied(CallDenied::default()));
+    let knocked = || of(Kind::AuthenticationFailed(AuthenticationFailed::default()));
+    let mut sealer = Sealer::new(Arc::clone(&store), false);
+    // As long as nothing is disclosed, nothing can be lost.
+    assert!(sealer.seal(&asked(), 0, &[]).is_ok() && sealer.seal(&asked(), 1, &[]).is_ok());
+    let first = sealer.seal(&asked(), 2, &opening).unwrap();
+    let key = first.new_key().unwrap();
+    let (id, secret) = (key.id, key.secret);
+    let is_refused = |sealer: &mut Sealer| {
+        for again in [asked(), refused(), knocked()] {
+            for openings in [&opening[..], &opening[..0]] {
+                let sealed = sealer.seal(&again, 3, openings);
+                assert!(matches!(sealed, Err(NotSealed::Begun { .. })), "{:?}", again.kind);
+            }
+        }
+        let request_event_id = vec![1; 16].into();
+        let answered = CallDenied { request_event_id, ..CallDenied::default() };
+        assert!(sealer.seal(&of(Kind::CallDenied(answered)), 4, &opening).is_ok());
+    };
+    // On its way, in the store, destroyed; to the stream that brought it, and to the next one.
+    is_refused(&mut sealer);
+    store.append(TreeSize(0), &batch(0, vec![(id, secret)], Vec::new())).unwrap();
+    is_refused(&mut sealer);
+    is_refused(&mut Sealer::new(Arc::clone(&store), true));
+    store.append(TreeSize(1), &batch(1, Vec::new(), vec![id])).unwrap();
+    is_refused(&mut sealer);
+    is_refused(&mut Sealer::new(store, true));
 }
 
 /// A commit of one entry, which brings keys to the store and destroys others.

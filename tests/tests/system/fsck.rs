@@ -47,6 +47,11 @@ fn fsck_tells_good_from_changed_from_unusable() -> Result<()> {
         ensure!(without_key.len() == 1 && without_key.keys().all(is_callers), "{report}");
         let plain = system.exhibit("", &args[1..])?.run().await?.ended(0)?;
         ensure!(plain.stdout.contains("NOT CHECKED") && plain.stdout.contains("MB/s"), "{plain:?}");
+        // The last line is what is looked at. Break it: print `good` in `print_counts_and_findings` for all that is good.
+        let last = plain.stdout.trim_end().lines().last().unwrap_or_default();
+        ensure!(last.starts_with("good, but for ") && last.ends_with("not checked"), "{last}");
+        ensure!(plain.stdout.contains("checkpoint   of "), "against which checkpoint? {plain:?}");
+        ensure!(report["checkpoint"]["size"] == report["entries"], "{report}");
 
         // Its configuration knows the folder, the keys, and where the checkpoint file is.
         let config = std::fs::read_to_string(system.path("exhibit.toml"))?;

@@ -30,4 +30,5 @@ mod secrets;
 mod sql;
 mod stopping;
 mod tls;
+mod walls;
 mod witness;

@@ -2,7 +2,6 @@
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on should stop")]
 
 mod cose;
-mod fuzz;
 mod golden;
 mod huge;
 mod keys_and_notes;

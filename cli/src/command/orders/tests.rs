@@ -30,6 +30,14 @@ fn an_order_is_told_in_words_before_it_is_approved() {
     assert!(!told.contains('\u{202e}'), "{told}");
     let hold = json!({ "hold": "0f", "scope": { "subject": "alise" }, "covers": 0 });
     assert!(lines(&hold).iter().any(|(_, value)| value.starts_with("NOTHING")));
+    let damaged = json!({ "hold": "0f", "damaged": "entry 7 cannot be read" });
+    let says = |told: &Value, label: &str, words: &str| {
+        lines(told).iter().any(|(of, value)| *of == label && value.contains(words))
+    };
+    assert!(says(&damaged, "hold", "0f") && says(&damaged, "DAMAGED", "entry 7"));
+    let release = json!({ "order": "0e", "kind": "release", "would": damaged });
+    assert!(says(&release, "would release", "0f"));
+    assert!(says(&release, "which holds", "NOBODY CAN TELL: entry 7"));
 }
 
 #[test]
@@ -66,6 +74,23 @@ fn answering(answers: Vec<Option<(u16, Value)>>) -> String {
     url
 }
 
+/// Break it: say in `carry_out` of what was done in part what is said of what nobody knows.
+#[tokio::test]
+async fn what_was_done_in_part_is_told_as_the_ledger_tells_it() {
+    let dir = tempfile::tempdir().unwrap();
+    let token = dir.path().join("token");
+    std::fs::write(&token, "a.b.c").unwrap();
+    let partly = json!({
+        "code": "erased_in_part", "message": "9 leaves were erased", "nothing_done": false
+    });
+    let ledger = answering(vec![Some((200, json!({ "order": "0f" }))), Some((500, partly))]);
+    let door = Door { ledger, token_file: Some(token.clone()) };
+    let order = json!({ "kind": "erase", "scope": {}, "reason": "x" });
+    let said = door.order(&order, Some(&token)).await.unwrap_err().to_string();
+    assert!(said.contains("9 leaves were erased"), "{said}");
+    assert!(!said.contains("nothing was done") && !said.contains("MAY HAVE BEEN"), "{said}");
+}
+
 /// Break it: say in `order` what it says of a refusal, whatever failed.
 #[tokio::test]
 async fn only_a_refusal_says_that_nothing_was_done() {
@@ -75,9 +100,13 @@ async fn only_a_refusal_says_that_nothing_was_done() {
     let asked = || Some((200, json!({ "order": "0f" })));
     let order = json!({ "kind": "erase", "scope": {}, "reason": "x" });
     let refused = json!({ "code": "held", "message": "it is held" });
-    let away = json!({ "code": "ledger_stopped", "message": "the ledger stops" });
+    let away = json!({
+        "code": "ledger_stopped", "message": "the ledger stops", "nothing_done": false
+    });
+    let unread = json!({ "code": "store_failed", "message": "no", "nothing_done": true });
     for (second, is_certain) in [
         (Some((409, refused)), true),
+        (Some((500, unread)), true),
         (Some((503, away)), false),
         (Some((504, json!("a proxy waited"))), false),
         (None, false),

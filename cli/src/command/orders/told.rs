@@ -31,6 +31,12 @@ pub(super) fn lines(told: &Value) -> Vec<(&'static str, String)> {
     if let Some(scope) = told["scope"].as_object() {
         lines.push(("about", about(scope)));
     }
+    if !told["damaged"].is_null() {
+        lines.push((
+            "DAMAGED",
+            format!("{}. NOTHING is erased before it is released", text(&told["damaged"])),
+        ));
+    }
     let would = &told["would"];
     if would["leaves"].is_u64() {
         let message = format!(
@@ -41,6 +47,12 @@ pub(super) fn lines(told: &Value) -> Vec<(&'static str, String)> {
     }
     for covers in [&would["covers"], &told["covers"]].into_iter().filter_map(Value::as_u64) {
         lines.push(("covers", covered(covers)));
+    }
+    if !would["damaged"].is_null() {
+        lines.push(("would release", text(&would["hold"])));
+        let message =
+            format!("NOBODY CAN TELL: {}. Has it been placed anew?", text(&would["damaged"]));
+        lines.push(("which holds", message));
     }
     if let Some(released) = would.get("hold").filter(|_| would["scope"].is_object()) {
         lines.push(("would release", text(released)));

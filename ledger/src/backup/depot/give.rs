@@ -5,7 +5,7 @@ use std::path::Path;
 use std::sync::atomic::AtomicBool;
 
 use super::rot::is_whole;
-use super::{BackupError, Depot, StoredFile, copy, is_table};
+use super::{BackupError, Depot, Manifest, StoredFile, Verdict, copy, is_table};
 
 impl Depot {
     /// Puts a file of a backup at `to`, where nothing is yet, durably but for its name.
@@ -33,6 +33,7 @@ impl Depot {
         let damaged = |what: String| BackupError::Damaged {
             path: path.clone(),
             what: format!("{what} ({} of the store)", file.name),
+            remedy: self.those_without(&file.sha256),
         };
         let mut from = match File::open(&path) {
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
@@ -49,5 +50,26 @@ impl Depot {
             return Err(damaged("its bytes do not have the SHA-256 that its name says".to_owned()));
         }
         written.sync_all().map_err(BackupError::file(to))
+    }
+
+    /// What is left when a file is not what was written: the backups that do not need it, the newest first.
+    fn those_without(&self, sha256: &str) -> String {
+        let manifests = self.manifests().unwrap_or_default();
+        let verdicts = self.verdicts().unwrap_or_default();
+        let others = manifests.iter().rev();
+        let others = others.filter(|other| other.files.iter().all(|file| file.sha256 != sha256));
+        let told = |other: &Manifest| match verdicts.of(other.backup) {
+            Some(Verdict::Good) => format!("{} (verified)", other.backup),
+            Some(Verdict::Bad) => format!("{} (NOT GOOD)", other.backup),
+            None => other.backup.to_string(),
+        };
+        let others: Vec<_> = others.map(told).collect();
+        if others.is_empty() {
+            return "Every backup that needs it is lost, and all in this folder do: look for a copy of the folder, or another \
+                    folder of backups"
+                .to_owned();
+        }
+        let others = others.join(", ");
+        format!("Every backup that needs it is lost; these do not: {others} (--backup N)")
     }
 }

@@ -89,6 +89,16 @@ fn one_changed_byte_is_found_and_named() {
     let error = depot.give(&manifest.files[0], &scratch.path().join("back")).unwrap_err();
     let error = error.to_string();
     assert!(error.contains("1.sst") && error.contains(&manifest.files[0].sha256), "{error}");
+    assert!(error.contains("all in this folder do"), "{error}");
+    // Who does not need it may come back. Break it: tell of all in `those_without`.
+    fs::remove_file(store.join("1.sst")).unwrap();
+    for n in 2..=3 {
+        fs::write(store.join("CURRENT"), n.to_string()).unwrap();
+        make(&depot, &store, false).unwrap();
+    }
+    depot.judge(&[2], Verdict::Good).unwrap();
+    let error = depot.give(&manifest.files[0], &scratch.path().join("once more")).unwrap_err();
+    assert!(error.to_string().contains("these do not: 3, 2 (verified) ("), "{error}");
     fs::remove_file(&path).unwrap();
     let error = depot.give(&manifest.files[0], &scratch.path().join("again")).unwrap_err();
     assert!(error.to_string().contains("missing"), "{error}");
@@ -220,4 +230,43 @@ fn nothing_is_put_where_the_disk_of_the_backups_is_away() {
     fs::remove_dir_all(&folder).unwrap();
     fs::create_dir(&folder).unwrap();
     assert!(!is_one(&folder));
+}
+
+/// Break it: look at no verdict in `split` of `purge.rs`; judge by the number alone in `verdicts`.
+#[test]
+fn the_newest_good_backup_stays_and_while_the_newest_verdict_is_bad_all_do() {
+    let scratch = tempfile::tempdir().unwrap();
+    let store = scratch.path().join("store");
+    fs::create_dir(&store).unwrap();
+    let depot = Depot::open(&scratch.path().join("backups")).unwrap();
+    let more = |count: u64| {
+        for _ in 0..count {
+            fs::write(store.join("CURRENT"), depot.next_number().unwrap().to_string()).unwrap();
+            make(&depot, &store, false).unwrap();
+        }
+    };
+    more(4);
+    depot.judge(&[1, 2], Verdict::Good).unwrap();
+    assert_eq!(depot.purge(1).unwrap(), Some(vec![1, 3]));
+    assert_eq!(depot.verdicts().unwrap().newest(), Some((2, Verdict::Good)));
+    depot.judge(&[4], Verdict::Bad).unwrap();
+    more(2);
+    assert_eq!(depot.purge(1).unwrap(), Some(Vec::new()), "behind a bad one");
+    depot.judge(&[6], Verdict::Good).unwrap();
+    assert_eq!(depot.purge(1).unwrap(), Some(vec![2, 4, 5]));
+
+    // What was said cannot be read: nobody knows which is the good one, until another is read back.
+    more(1);
+    fs::write(depot.verdicts_path(), "{").unwrap();
+    assert_eq!(depot.purge(1).unwrap(), Some(Vec::new()));
+    depot.judge(&[7], Verdict::Good).unwrap();
+    assert_eq!(depot.purge(1).unwrap(), Some(vec![6]));
+
+    // Another backup of the same number has none of its verdicts.
+    let (_, name) = depot.names().unwrap().remove(0);
+    fs::remove_file(depot.dir.join("backups").join(name)).unwrap();
+    fs::write(store.join("1.sst"), "another").unwrap();
+    fs::write(depot.dir.join("backups/0000000006.x.json"), "").unwrap();
+    more(1);
+    assert_eq!(depot.verdicts().unwrap().of(7), None);
 }

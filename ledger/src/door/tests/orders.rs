@@ -1,5 +1,6 @@
 //! Erasures and holds, from the door to the bytes on the disk.
 
+mod backups;
 mod copied;
 mod damaged;
 mod disk;
@@ -7,6 +8,8 @@ mod kept;
 mod large;
 mod late;
 mod lost;
+mod over;
+mod rotten;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -35,6 +38,7 @@ use crate::intake::{Intake, Judged};
 use crate::registry::Lease;
 use crate::retention::{Always, Keep, RetentionClass};
 use crate::sequencer::Arrival;
+use crate::vault::NotSealed;
 
 pub(super) const ROLES: [&str; 4] = ["compliance", "approver", "auditor", "follower"];
 const DAY_NS: u64 = 86_400_000_000_000;
@@ -146,6 +150,17 @@ impl Caller {
         contents: &[(Slot, &str)],
         event_id: Vec<u8>,
     ) -> Arrival {
+        self.try_sealed(exchange, kind, contents, event_id).unwrap()
+    }
+
+    /// The same, if the ledger takes it; a stream to which it is refused is at its end.
+    fn try_sealed(
+        &mut self,
+        exchange: u8,
+        kind: Kind,
+        contents: &[(Slot, &str)],
+        event_id: Vec<u8>,
+    ) -> Result<Arrival, NotSealed> {
         let mut disclosures = Vec::new();
         let mut openings = Vec::new();
         for (slot, content) in contents {
@@ -174,7 +189,7 @@ impl Caller {
         else {
             panic!("a fork")
         };
-        self.intake.seal(*accepted).unwrap()
+        self.intake.seal(*accepted)
     }
 }
 

@@ -19,6 +19,7 @@ use proto::v1::append_response::Frame as Response;
 use proto::v1::{
     Answer, AppendRequest, AppendResponse, Disclosure, DisclosureErased, Event, Events, HoldPlaced,
     MediaType, NewEvent, Open, Opening, PolicyActivated, RecorderSeal, RecorderStopped, Slot,
+    StreamMessage,
 };
 use proto::{ChainHead, decode_entry};
 use tempfile::TempDir;
@@ -61,6 +62,11 @@ impl World {
         let of = |name, seed| key(name, seed).verifying_key();
         let recorders = vec![of("ledger", 2), of("alpha", 3), of("mallory", 5), of("early", 6)];
         Self { dir, log: of(ORIGIN, 1), recorders, disclosures }
+    }
+
+    /// The key that signs checkpoints.
+    pub(super) fn log_key() -> SigningKey {
+        key(ORIGIN, 1)
     }
 
     /// The ledger's folder.
@@ -109,11 +115,11 @@ async fn record(events: usize, erasing: bool) -> (TempDir, u64) {
     for exchange in 1..=20 {
         let writer = if exchange % 2 == 0 { &mut alpha } else { &mut beta };
         let asked = [Slot::Principal, Slot::Message, Slot::DecisionInput];
-        writer.record(stopped(), exchange, &asked).await;
-        writer.record(stopped(), exchange, &[Slot::Message]).await;
+        writer.record(message(), exchange, &asked).await;
+        writer.record(message(), exchange, &[Slot::Message]).await;
     }
     let slots = vec![Slot::Message.into(), Slot::Reason.into()];
-    let event_id = alpha.record(stopped(), ERASED, &[Slot::Message, Slot::Reason]).await;
+    let event_id = alpha.record(message(), ERASED, &[Slot::Message, Slot::Reason]).await;
     if erasing {
         erase_and_hold(&ledger.doors, event_id, slots).await;
     }
@@ -159,6 +165,11 @@ async fn erase_and_hold(doors: &Doors, event_id: Bytes, slots: Vec<i32>) {
     let subject = vec![(Slot::Subject, Bytes::from_static(br#"{"from_ns":0}"#))];
     let rider = Rider { hold: Some((hold, HoldChange::Placed)), ..Rider::default() };
     doors.own.record_with(vec![(Kind::HoldPlaced(placed), subject)], rider).await.unwrap();
+}
+
+/// What may be erased with its exchange.
+fn message() -> Kind {
+    Kind::StreamMessage(StreamMessage::default())
 }
 
 fn stopped() -> Kind {

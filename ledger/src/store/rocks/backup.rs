@@ -5,6 +5,7 @@ use std::path::Path;
 use rocksdb::checkpoint::Checkpoint;
 use rocksdb::{ColumnFamilyDescriptor, DB};
 
+use super::rot::Rot;
 use super::{RocksStore, check_logs, database_options, engine_error, family_options, open_error};
 use crate::store::StoreError;
 use crate::store::keyspace::FAMILIES;
@@ -34,6 +35,6 @@ impl RocksStore {
         let families = FAMILIES.map(|name| ColumnFamilyDescriptor::new(name, family_options(name)));
         let db = DB::open_cf_descriptors_read_only(&options, path, families, false)
             .map_err(|error| open_error(path, &error))?;
-        Ok(Self::of(db, path))
+        Ok(Self { rot: Rot::only_seen(), ..Self::of(db, path) })
     }
 }

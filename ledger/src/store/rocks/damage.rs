@@ -1,24 +1,48 @@
-//! Reading disclosures around a block that the engine cannot read any more: the leaves whose disclosures stand in it are shown
-//! without them, and all others as ever. One rotten block is no reason to show nobody anything.
-
-use std::sync::atomic::Ordering;
+//! Reading around blocks of disclosures and keys that the engine cannot read any more, leaf by leaf: what stands in them is lost,
+//! and nothing else. One rotten block is no reason to show nobody anything.
 
 use proto::v1::Opening;
-use rocksdb::{Direction, ErrorKind, IteratorMode, ReadOptions};
+use rocksdb::{DB, DBIteratorWithThreadMode, Direction, IteratorMode, ReadOptions};
 use tlog::LeafIndex;
 
+use super::rot::is_rotten;
 use super::{RocksStore, engine_error};
-use crate::store::keyspace::{self, DISCLOSURES, entry_key};
-use crate::store::{Store, StoreError};
+use crate::store::keyspace::{self, DISCLOSURES, disclosure_key, entry_key};
+use crate::store::{Leaves, Store, StoreError};
 use crate::vault;
 
 /// Openings with their leaves, and the leaf up to which they were read.
 type Openings = (Vec<(LeafIndex, Opening)>, LeafIndex);
 
 impl RocksStore {
-    /// Whether something could not be read since the start: no copy of it is good without a check.
-    pub(crate) fn has_shown_damage(&self) -> bool {
-        self.is_damaged.load(Ordering::Relaxed)
+    /// As `disclosed`, from leaf to leaf, each by itself, behind the last disclosure that was shown.
+    ///
+    /// # Errors
+    /// [`StoreError`], but for what is damaged: that is left out.
+    pub(super) fn disclosed_one_by_one(
+        &self,
+        shown: Option<(LeafIndex, i32)>,
+        leaves: &Leaves,
+        show: &mut dyn FnMut(LeafIndex, i32, &[u8]),
+    ) -> Result<(), StoreError> {
+        let first = shown.map_or(leaves.start, |(index, _)| index.0);
+        for index in (first..leaves.end).map(LeafIndex) {
+            let start = match shown {
+                Some((last, slot)) if last == index => {
+                    [&disclosure_key(last, slot)[..], &[0]].concat()
+                }
+                _ => first_of(index),
+            };
+            for item in self.sealed_of(index, &start) {
+                let (key, sealed) = match item {
+                    Err(error) if is_rotten(&error) => break,
+                    read => read.map_err(|error| engine_error(&self.path, &error))?,
+                };
+                let (index, slot) = keyspace::disclosure_place(&key)?;
+                show(index, slot, &sealed);
+            }
+        }
+        Ok(())
     }
 
     /// As `openings`, from leaf to leaf, each by itself. `read` are those that were read before the damage; they are read again
@@ -33,7 +57,6 @@ impl RocksStore {
         end: LeafIndex,
         bytes: usize,
     ) -> Result<Openings, StoreError> {
-        self.is_damaged.store(true, Ordering::Relaxed);
         let first = read.last().map_or(from, |(last, _)| *last);
         read.retain(|(index, _)| *index < first);
         let mut sum: usize = read.iter().map(|(_, opening)| opening.content.len()).sum();
@@ -52,16 +75,10 @@ impl RocksStore {
         index: LeafIndex,
         read: &mut Vec<(LeafIndex, Opening)>,
     ) -> Result<usize, StoreError> {
-        let mut options = ReadOptions::default();
-        options.set_verify_checksums(true);
-        options.set_iterate_upper_bound(entry_key(LeafIndex(index.0 + 1)));
-        // The engine's index may name the end of the block before by the leaf alone; slot 0 is behind that, and none's.
-        let start = [&entry_key(index)[..], &[0]].concat();
-        let mode = IteratorMode::From(&start, Direction::Forward);
         let mut sum = 0;
-        for item in self.db.iterator_cf_opt(self.family(DISCLOSURES), options, mode) {
+        for item in self.sealed_of(index, &first_of(index)) {
             let (key, sealed) = match item {
-                Err(error) if error.kind() == ErrorKind::Corruption => {
+                Err(error) if is_rotten(&error) => {
                     vault::report_unreadable(index, 0, error.as_ref());
                     return Ok(sum);
                 }
@@ -77,11 +94,26 @@ impl RocksStore {
         }
         Ok(sum)
     }
+
+    /// The sealed disclosures of one leaf from a key on.
+    fn sealed_of(&self, index: LeafIndex, start: &[u8]) -> DBIteratorWithThreadMode<'_, DB> {
+        let mut options = ReadOptions::default();
+        options.set_verify_checksums(true);
+        options.set_iterate_upper_bound(entry_key(LeafIndex(index.0 + 1)));
+        let mode = IteratorMode::From(start, Direction::Forward);
+        self.db.iterator_cf_opt(self.family(DISCLOSURES), options, mode)
+    }
+}
+
+/// Before the disclosures of a leaf. The engine's index may name the end of the block before by the leaf alone; slot 0 is
+/// behind that, and none's.
+fn first_of(index: LeafIndex) -> Vec<u8> {
+    [&entry_key(index)[..], &[0]].concat()
 }
 
 #[cfg(test)]
-mod tests {
-    use std::fs;
+pub(super) mod tests {
+    use std::path::Path;
 
     use tlog::{Hash, TreeSize};
 
@@ -90,19 +122,24 @@ mod tests {
 
     /// Larger than a block, so that each leaf has one of its own.
     const CONTENT_BYTES: usize = 40_000;
-    const ID: [u8; 16] = [1; 16];
-    const KEY: [u8; 32] = [2; 32];
 
-    fn batch(leaf: u64) -> Batch {
+    /// Each leaf has its key.
+    pub(in crate::store::rocks) fn key(leaf: u64) -> ([u8; 16], [u8; 32]) {
+        let secret = *blake3::hash(&leaf.to_be_bytes()).as_bytes();
+        ([u8::try_from(leaf).unwrap(); 16], secret)
+    }
+
+    pub(in crate::store::rocks) fn batch(leaf: u64) -> Batch {
         // No two are alike, and none compresses.
         let mut content = vec![0; CONTENT_BYTES];
         blake3::Hasher::new().update(&leaf.to_be_bytes()).finalize_xof().fill(&mut content);
-        let sealed = vault::sealed(&ID, &KEY, 2, content);
+        let (id, secret) = key(leaf);
+        let sealed = vault::sealed(&id, &secret, 2, content);
         let leaf_index = LeafIndex(leaf);
         Batch {
             entries: vec![bytes::Bytes::from_static(b"entry")],
             disclosures: vec![SealedDisclosure { leaf_index, slot: 2, sealed }],
-            keys: if leaf == 0 { vec![(ID, KEY)] } else { Vec::new() },
+            keys: vec![(id, secret)],
             tiles: Vec::new(),
             chains: Vec::new(),
             head: TreeHead { size: TreeSize(leaf + 1), root: Hash([0; 32]), recorded_at_ns: 1 },
@@ -110,39 +147,55 @@ mod tests {
         }
     }
 
-    /// Break it: return the error of a damaged block in `openings` of `rocks.rs`.
-    #[test]
-    fn a_rotten_block_hides_its_own_leaves_alone() {
-        let folder = tempfile::tempdir().unwrap();
-        let store = RocksStore::open(folder.path()).unwrap();
-        let batches: Vec<_> = (0..5).map(batch).collect();
-        for (size, batch) in (0..).zip(&batches) {
-            store.append(TreeSize(size), batch).unwrap();
+    /// Leaves 0 to 4 in tables, and where these bytes stood a flipped bit.
+    pub(in crate::store::rocks) fn rotten(folder: &Path, bytes: &[u8]) -> RocksStore {
+        let store = RocksStore::open(folder).unwrap();
+        for leaf in 0..5 {
+            store.append(TreeSize(leaf), &batch(leaf)).unwrap();
         }
         store.flush();
         drop(store);
-        let rotten = &batches[2].disclosures[0].sealed[1_000..1_100];
-        let mut found = 0;
-        for file in fs::read_dir(folder.path()).unwrap() {
-            let path = file.unwrap().path();
-            if path.extension().is_some_and(|extension| extension == "sst") {
-                let mut bytes = fs::read(&path).unwrap();
-                if let Some(at) = bytes.windows(100).position(|window| window == rotten) {
-                    bytes[at] ^= 1;
-                    fs::write(&path, bytes).unwrap();
-                    found += 1;
-                }
-            }
-        }
-        assert_eq!(found, 1);
-        let store = RocksStore::open(folder.path()).unwrap();
+        assert_eq!(RocksStore::rot(folder, bytes), 1);
+        RocksStore::open(folder).unwrap()
+    }
+
+    fn opened(store: &RocksStore) -> Vec<u64> {
+        let (read, end) = store.openings(LeafIndex(0), LeafIndex(6), usize::MAX).unwrap();
+        assert_eq!(end, LeafIndex(6));
+        read.iter().map(|(index, _)| index.0).collect()
+    }
+
+    /// Break it: return the error of a damaged block in `openings`, or in `disclosed`, of `rocks.rs`.
+    #[test]
+    fn a_rotten_block_hides_its_own_leaves_alone() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = rotten(folder.path(), &batch(2).disclosures[0].sealed[1_000..1_100]);
         assert!(!store.has_shown_damage());
-        let (read, end) = store.openings(LeafIndex(0), LeafIndex(5), usize::MAX).unwrap();
-        let leaves: Vec<_> = read.iter().map(|(index, _)| index.0).collect();
-        assert_eq!((leaves, end), (vec![0, 1, 3, 4], LeafIndex(5)));
+        let mut shown = Vec::new();
+        store.disclosed(0..5, &mut |index, slot, _| shown.push((index.0, slot))).unwrap();
+        assert_eq!(shown, [(0, 2), (1, 2), (3, 2), (4, 2)]);
         assert!(store.has_shown_damage());
+        assert_eq!(opened(&store), [0, 1, 3, 4]);
         // What passes the bound comes with the next call, damaged or not.
         let (read, end) = store.openings(LeafIndex(1), LeafIndex(5), CONTENT_BYTES).unwrap();
         assert!(!read.is_empty() && end > LeafIndex(1) && end < LeafIndex(5), "{end:?}");
+        store.append(TreeSize(5), &batch(5)).unwrap();
+        assert_eq!(opened(&store), [0, 1, 3, 4, 5]);
+    }
+
+    /// Break it: let `disclosure_key` return the engine's error of a damaged block.
+    #[test]
+    fn a_rotten_block_of_keys_hides_what_they_open_alone() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = rotten(folder.path(), &key(2).1);
+        assert!(matches!(store.disclosure_key(&key(2).0), Err(StoreError::Damaged(_))));
+        assert!(store.has_shown_damage());
+        // They all stand in one block.
+        assert!(opened(&store).is_empty());
+        store.append(TreeSize(5), &batch(5)).unwrap();
+        assert_eq!(opened(&store), [5]);
+        let mut shown = 0;
+        store.disclosed(0..6, &mut |_, _, _| shown += 1).unwrap();
+        assert_eq!(shown, 6);
     }
 }

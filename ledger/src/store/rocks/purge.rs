@@ -6,20 +6,24 @@
 //!
 //! What must be purged is written down in the commit that erases, and struck out when the files are gone. A crash in
 //! between leaves it written down, and the next start does it again.
+//!
+//! To the engine a block that a compaction cannot read is the end of all writing. So every table is read before it is compacted,
+//! and what overlaps with one that cannot be read is left out, stays written down, and is told.
 
 use std::fs;
 use std::path::Path;
+use std::sync::PoisonError;
+use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
-use rocksdb::{BottommostLevelCompaction, CompactOptions, WriteBatch};
-use tlog::LeafIndex;
+use rocksdb::{BottommostLevelCompaction, CompactOptions, LiveFile, WriteBatch, properties};
 
+use super::overlap::{Key, overlaps};
 use super::{RocksStore, engine_error};
 use crate::folder;
-use crate::store::keyspace::{
-    self, DISCLOSURES, FAMILIES, KEYS, META, PURGE_KEY, disclosure_place,
-};
-use crate::store::{Leaves, StoreError};
+use crate::store::keyspace::{self, DISCLOSURES, FAMILIES, KEYS, META, PURGE_KEY};
+use crate::store::moment::holds_moment;
+use crate::store::{Leaves, Store, StoreError};
 
 /// How long the engine may take to remove files that nothing needs any more. Readers keep them while they read.
 const REMOVAL: Duration = Duration::from_secs(60);
@@ -37,8 +41,42 @@ impl RocksStore {
         Ok(Some(ranges))
     }
 
+    /// # Errors
+    /// [`StoreError`]; [`StoreError::Damaged`] when something was left out, which names the table.
     pub(super) fn take_off_the_disk(&self) -> Result<(), StoreError> {
         let Some(ranges) = self.to_purge()? else { return Ok(()) };
+        let destructions = self.destructions();
+        let mut left_out = self.left_out.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(left) = &*left_out
+            && (&left.ranges, left.destructions) == (&ranges, destructions)
+        {
+            // Nothing was erased since, and nothing of it can be read now.
+            return Err(left.error());
+        }
+        // Not while it is looked at; and one that was not looked at may hold the first rotten block.
+        for family in [KEYS, DISCLOSURES] {
+            self.compact_by_itself(family, false);
+        }
+        let purged = self.purge_ranges(ranges);
+        for family in [KEYS, DISCLOSURES] {
+            if !self.rot.is_in(family) {
+                self.compact_by_itself(family, true);
+            }
+            // A reader may have met a block just now.
+            if self.rot.is_in(family) {
+                self.compact_by_itself(family, false);
+            }
+        }
+        *left_out = purged?.map(|(ranges, why)| LeftOut { ranges, destructions, why });
+        left_out.as_ref().map_or(Ok(()), |left| Err(left.error()))
+    }
+
+    /// Of what tables of keys, or of disclosures over these leaves, could not be taken: the leaves, and why.
+    fn purge_ranges(
+        &self,
+        ranges: Vec<Leaves>,
+    ) -> Result<Option<(Vec<Leaves>, String)>, StoreError> {
+        let errors = self.background_errors();
         let newest_log = newest(&self.path, "log")?;
         // Written once more, so that there is something to flush, and first flushed: that ends the newest log, and what is
         // appended from then on stands in another.
@@ -51,7 +89,11 @@ impl RocksStore {
         }
         // Every older table of what is compacted must be gone then.
         let newest_before = newest(&self.path, "sst")?;
-        self.compact(KEYS, (None, None), BottommostLevelCompaction::Force);
+        let rotten_keys = self.rot_within(KEYS, None)?;
+        let (ranges, left) = self.apart(ranges)?;
+        if rotten_keys.is_none() {
+            self.compact(KEYS, (None, None), BottommostLevelCompaction::Force);
+        }
         for (first, last) in self.tables_over(&ranges)? {
             let whole = BottommostLevelCompaction::ForceOptimized;
             self.compact(DISCLOSURES, (Some(first), Some(last)), whole);
@@ -59,12 +101,15 @@ impl RocksStore {
         let newest_table = newest(&self.path, "sst")?;
         let deadline = Instant::now() + REMOVAL;
         let newest = Newest { log: newest_log, table: newest_table, before: newest_before };
-        while let Some(left) = self.left_behind(newest, &ranges)? {
-            if Instant::now() > deadline {
+        let compacted = Compacted { keys: rotten_keys.is_none(), ranges };
+        while let Some(still) = self.left_behind(newest, &compacted)? {
+            let is_dead =
+                self.has_failed.load(Ordering::Relaxed) || self.background_errors() > errors;
+            if is_dead || Instant::now() > deadline {
                 return Err(StoreError::Engine {
                     path: self.path.display().to_string(),
                     reason: format!(
-                        "what was erased is not off the disk yet: {left}; it is tried again, and at the next start"
+                        "what was erased is not off the disk yet: {still}; it is tried again in some minutes"
                     ),
                 });
             }
@@ -75,12 +120,29 @@ impl RocksStore {
             path: self.path.display().to_string(),
             reason: format!("the folder could not be synced: {error}"),
         })?;
+        let why = rotten_keys.into_iter().chain(left.iter().map(|(_, why)| why.clone())).next();
+        let left: Vec<Leaves> = left.into_iter().map(|(range, _)| range).collect();
         let mut done = WriteBatch::default();
-        done.delete_cf(self.family(META), PURGE_KEY);
-        self.commit(done)
+        match &why {
+            None => done.delete_cf(self.family(META), PURGE_KEY),
+            // Of keys alone there are no leaves.
+            Some(_) => {
+                let left = keyspace::purge_value(left.clone());
+                done.put_cf(self.family(META), PURGE_KEY, left);
+            }
+        }
+        self.commit(done)?;
+        // As it will be read: sorted and joined.
+        Ok(why.map(|why| (self.to_purge().ok().flatten().unwrap_or(left), why)))
     }
 
-    fn compact(
+    /// Errors of compactions and flushes since the start: with one the engine may write nothing more.
+    fn background_errors(&self) -> u64 {
+        let errors = self.db.property_int_value(properties::BACKGROUND_ERRORS);
+        errors.ok().flatten().unwrap_or_default()
+    }
+
+    pub(super) fn compact(
         &self,
         family: &str,
         keys: (Option<Key>, Option<Key>),
@@ -93,30 +155,12 @@ impl RocksStore {
         self.db.compact_range_cf_opt(self.family(family), keys.0, keys.1, &options);
     }
 
-    /// First and last keys of the tables with disclosures over these leaves, joined where tables overlap. Whole tables: the
-    /// engine leaves alone a table that has no key within what it is asked to compact.
-    fn tables_over(&self, ranges: &[Leaves]) -> Result<Vec<(Key, Key)>, StoreError> {
-        let live = self.db.live_files().map_err(|error| engine_error(&self.path, &error))?;
-        let over = live
-            .into_iter()
-            .filter(|file| file.column_family_name == DISCLOSURES && overlaps(file, ranges));
-        let mut tables: Vec<(Key, Key)> =
-            over.filter_map(|file| Some((file.start_key?, file.end_key?))).collect();
-        tables.sort_unstable();
-        let mut joined: Vec<(Key, Key)> = Vec::new();
-        for (first, last) in tables {
-            match joined.last_mut() {
-                Some(before) if first <= before.1 => {
-                    before.1 = last.max(std::mem::take(&mut before.1));
-                }
-                _ => joined.push((first, last)),
-            }
-        }
-        Ok(joined)
-    }
-
     /// The first file, if any, in which an erased byte may stand.
-    fn left_behind(&self, newest: Newest, ranges: &[Leaves]) -> Result<Option<String>, StoreError> {
+    fn left_behind(
+        &self,
+        newest: Newest,
+        compacted: &Compacted,
+    ) -> Result<Option<String>, StoreError> {
         let tables = files(&self.path, "sst")?;
         let live = self.db.live_files().map_err(|error| engine_error(&self.path, &error))?;
         let is_live = |number: u64| live.iter().any(|file| number_of(&file.name) == Some(number));
@@ -128,13 +172,13 @@ impl RocksStore {
             return Ok(Some(format!("table {old:06}.sst is still there")));
         }
         // A moment of the store that is being copied into a backup: other names of the same files.
-        if crate::backup::holds_moment(folder::above(&self.path)) {
+        if holds_moment(folder::above(&self.path)) {
             return Ok(Some("a backup is being made".into()));
         }
-        let is_uncompacted = |file: &&rocksdb::LiveFile| {
+        let is_uncompacted = |file: &&LiveFile| {
             let is_concerned = match file.column_family_name.as_str() {
-                KEYS => true,
-                DISCLOSURES => overlaps(file, ranges),
+                KEYS => compacted.keys,
+                DISCLOSURES => overlaps(file, &compacted.ranges),
                 _ => false,
             };
             let is_old = number_of(&file.name).is_none_or(|number| number <= newest.before);
@@ -146,8 +190,6 @@ impl RocksStore {
     }
 }
 
-type Key = Vec<u8>;
-
 /// Numbers of files: the newest log before the flush, the newest table behind the compactions and before them.
 #[derive(Clone, Copy)]
 struct Newest {
@@ -156,13 +198,30 @@ struct Newest {
     before: u64,
 }
 
-fn overlaps(file: &rocksdb::LiveFile, ranges: &[Leaves]) -> bool {
-    let leaf = |key: &Option<Vec<u8>>| {
-        key.as_deref().and_then(|key| disclosure_place(key).ok()).map(|(LeafIndex(index), _)| index)
-    };
-    let (first, last) = (leaf(&file.start_key), leaf(&file.end_key));
-    let (Some(first), Some(last)) = (first, last) else { return true };
-    ranges.iter().any(|range| range.start <= last && first < range.end)
+/// What was compacted: all keys, and the disclosures of these leaves.
+struct Compacted {
+    keys: bool,
+    ranges: Vec<Leaves>,
+}
+
+/// What a purge could not take off the disk.
+pub(super) struct LeftOut {
+    /// Leaves of which disclosures are left, as they stand written down; none when these are keys alone.
+    ranges: Vec<Leaves>,
+    /// How many commits had destroyed keys then.
+    destructions: u64,
+    /// The engine's words for the first block.
+    why: String,
+}
+
+impl LeftOut {
+    fn error(&self) -> StoreError {
+        StoreError::Damaged(format!(
+            "what was erased is not off the disk: a table that may hold some of it cannot be rewritten, since it cannot be read: {}. \
+             Until that is mended no backup is made",
+            self.why
+        ))
+    }
 }
 
 fn newest(folder: &Path, extension: &str) -> Result<u64, StoreError> {
@@ -194,7 +253,7 @@ fn number_of(name: &str) -> Option<u64> {
 mod tests {
     use super::*;
     use crate::store::{Batch, Changes, SealedDisclosure, Store, TreeHead};
-    use tlog::{Hash, TreeSize};
+    use tlog::{Hash, LeafIndex, TreeSize};
 
     fn batch(size: u64, keys: Vec<([u8; 16], [u8; 32])>, changes: Changes) -> Batch {
         let disclosures = keys.iter().map(|(id, key)| SealedDisclosure {
@@ -211,6 +270,82 @@ mod tests {
             head: TreeHead { size: TreeSize(size + 1), root: Hash([0; 32]), recorded_at_ns: 1 },
             changes,
         }
+    }
+
+    /// A store that was closed, with four keys and their disclosures in tables, the two of an erasure among them.
+    fn erased(path: &Path) -> [[u8; 32]; 4] {
+        let store = RocksStore::open(path).unwrap();
+        let secrets = [0, 1, 2, 3].map(|n: u8| *blake3::hash(&[n]).as_bytes());
+        let keys = secrets.iter().zip(0_u8..).map(|(secret, n)| ([n; 16], *secret));
+        store.append(TreeSize(0), &batch(0, keys.collect(), Changes::default())).unwrap();
+        store.flush();
+        let changes = Changes {
+            erased: vec![(LeafIndex(1), 2), (LeafIndex(2), 2)],
+            destroyed: vec![[1; 16], [2; 16]],
+            ..Changes::default()
+        };
+        store.append(TreeSize(1), &batch(1, Vec::new(), changes)).unwrap();
+        secrets
+    }
+
+    fn sealed_with(secret: &[u8; 32]) -> Vec<u8> {
+        secret.iter().rev().map(|byte| byte ^ 0x55).collect()
+    }
+
+    /// Purges twice, and writes on.
+    fn purges_and_goes_on(store: &RocksStore, size: u64) {
+        for _ in 0..2 {
+            let left = store.purge().unwrap_err();
+            assert!(matches!(&left, StoreError::Damaged(why) if why.contains(".sst")), "{left}");
+            assert!(store.must_purge().unwrap());
+        }
+        store.append(TreeSize(size), &batch(size, Vec::new(), Changes::default())).unwrap();
+    }
+
+    /// Of keys the disclosures go all the same. Break it: let `purge_ranges` compact keys whatever `rot_within` says.
+    #[test]
+    fn a_rotten_block_of_keys_keeps_them_from_being_purged_and_nothing_from_being_written() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("store");
+        let secrets = erased(&path);
+        assert_eq!(RocksStore::rot(&path, &secrets[0]), 1);
+        let store = RocksStore::open(&path).unwrap();
+        purges_and_goes_on(&store, 2);
+        assert!(!is_on_disk(&path, &sealed_with(&secrets[1])));
+        assert!(is_on_disk(&path, &sealed_with(&secrets[3])) && is_on_disk(&path, &secrets[1]));
+        drop(store);
+        purges_and_goes_on(&RocksStore::open(&path).unwrap(), 3);
+    }
+
+    /// Break it: let `apart` find every range whole.
+    #[test]
+    fn a_rotten_block_of_disclosures_keeps_them_from_being_purged_and_nothing_from_being_written() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("store");
+        let secrets = erased(&path);
+        assert_eq!(RocksStore::rot(&path, &sealed_with(&secrets[0])), 1);
+        let store = RocksStore::open(&path).unwrap();
+        purges_and_goes_on(&store, 2);
+        assert!(!is_on_disk(&path, &secrets[1]) && is_on_disk(&path, &secrets[3]));
+        assert!(is_on_disk(&path, &sealed_with(&secrets[1])));
+        drop(store);
+        purges_and_goes_on(&RocksStore::open(&path).unwrap(), 3);
+    }
+
+    /// An engine that cannot write takes nothing off. Break it: let `purge_ranges` wait for its deadline alone.
+    #[test]
+    fn a_purge_ends_when_nothing_can_be_written() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("store");
+        erased(&path);
+        let store = RocksStore::open(&path).unwrap();
+        // As a backup that is made: the purge would wait for it.
+        fs::create_dir(folder.path().join("snapshot")).unwrap();
+        store.has_failed.store(true, Ordering::Relaxed);
+        let begun = Instant::now();
+        let error = store.purge().unwrap_err().to_string();
+        assert!(error.contains("not off the disk yet"), "{error}");
+        assert!(begun.elapsed() < REMOVAL / 2);
     }
 
     fn is_on_disk(folder: &Path, bytes: &[u8]) -> bool {

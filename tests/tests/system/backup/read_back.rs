@@ -51,6 +51,15 @@ fn a_backup_that_is_read_back_is_good_or_pushes_out_nothing() -> Result<()> {
         let numbers: Vec<&Value> =
             list["backups"].as_array().context("a list")?.iter().map(|b| &b["backup"]).collect();
         ensure!(json!(numbers) == json!([1, 2, 3, 4]), "{list}");
+        // Which of them are good is told where there is nothing but the folder.
+        let backups = list["backups"].as_array().context("a list")?;
+        let verdicts: Vec<&Value> = backups.iter().map(|made| &made["verdict"]).collect();
+        ensure!(json!(verdicts) == json!([null, "good", "good", "bad"]), "{list}");
+        let args = ["backup", "--list", "--to", "backups"];
+        let plain = system.exhibit("", &args)?.succeed().await?.stdout;
+        for told in ["not read back", "verified", "NOT GOOD"] {
+            ensure!(plain.contains(told), "{plain}");
+        }
         restore(system, "third", &["--backup", "3"]).await?.ended(0)?;
         Ok(())
     })

@@ -3,6 +3,7 @@
 use std::fs;
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 use proto::kind::Kind;
 use proto::v1::evidence_accessed::{Door, Result as Outcome};
@@ -13,12 +14,12 @@ use tlog::{Checkpoint, Hash, LeafIndex};
 use super::disk::{Secrets, found_on_disk};
 use super::{Caller, ROLES, erase};
 use crate::backup::{
-    BackupConfig, FolderState, ReadBack, Restore, backup_stopped, backups_made, folder_state,
-    restore,
+    BackupConfig, BackupMade, FolderState, ReadBack, Restore, backup_stopped, backups_made,
+    folder_state, restore,
 };
 use crate::door::tests::{House, ORIGIN, eventually, key};
 use crate::sequencer::Rider;
-use crate::store::RocksStore;
+use crate::store::{RocksStore, StoredKey};
 
 /// A ledger that may back itself up into this folder.
 async fn house(folder: &Path) -> House {
@@ -30,35 +31,89 @@ async fn house(folder: &Path) -> House {
     .await
 }
 
-/// Break it: let `backups` in `receipt.rs` give the guard back at once, or ask for it behind the moment in `making.rs`.
+/// Break it: leave out `must_purge` in `making.rs`, or tell no `backups` in `carry_out`.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_backup_at_the_time_of_an_erasure_is_named_or_holds_nothing_of_it() {
+async fn a_backup_holds_nothing_of_an_earlier_erasure_and_is_named_by_a_later_one() {
     let scratch = tempfile::tempdir().unwrap();
     let folder = scratch.path().join("backups");
     let house = house(&folder).await;
     let mut caller = Caller::start(&house, 1);
-    let mut named = 0;
-    for number in 1..=20 {
-        caller.exchange(number, &format!("person-{number}"), "crm", "the answer").await;
-        let gone = Secrets::of(&*house.doors().store, &[number]);
-        let backups = house.doors().backups.unwrap();
-        let making = tokio::spawn(async move { backups.make(ReadBack::OneIn(0)).await });
-        let scope = json!({ "subject": format!("person-{number}") });
-        let (status, erased) = house.ordered(erase(&scope)).await;
-        assert!(status.is_success(), "{erased}");
-        let made = making.await.unwrap();
-        if !gone.all().any(|secret| found_on_disk(&folder, secret)) {
-            continue;
-        }
-        let made = made.expect("a backup that was not made takes its files with it");
-        let receipt = erased["backups"]["made"].as_array().unwrap();
-        let is_named = receipt.iter().any(|named| named["backup"] == made.backup);
-        assert!(is_named, "backup {} holds what was erased, and {erased} does not", made.backup);
-        named += 1;
-    }
-    println!("{named} of 20 backups hold what was erased, and are named");
+    caller.exchange(1, "alice", "crm", "the answer").await;
+    caller.exchange(2, "bob", "crm", "another answer").await;
+    let doors = house.doors();
+    let (alice, bob) = (Secrets::of(&*doors.store, &[1]), Secrets::of(&*doors.store, &[2]));
+    let backups = doors.backups.unwrap();
+
+    // Whoever erases is first, and the backup waits for the moment of the store.
+    let erasing = Arc::clone(&backups.moment).lock_owned().await;
+    let waiting = Arc::clone(&backups);
+    let making = tokio::spawn(async move { waiting.make(ReadBack::OneIn(0)).await });
+    eventually("the backup has opened its folder", || folder.join("lock").exists()).await;
+    let rider = Rider {
+        erased: bob.places.iter().map(|(index, slot)| (LeafIndex(*index), *slot)).collect(),
+        destroyed: bob.key_ids.clone(),
+        ..Rider::default()
+    };
+    let event = |erased: &DisclosureErased| (Kind::DisclosureErased(erased.clone()), Vec::new());
+    doors.own.record_with(bob.events.iter().map(event).collect(), rider).await.unwrap();
+    drop(erasing);
+    let refused = making.await.unwrap().unwrap_err();
+    assert_eq!(refused.code(), "purge_pending", "deleted is not off the disk");
+    assert!(!bob.all().any(|secret| found_on_disk(&folder, secret)));
+    let store = Arc::clone(&doors.store);
+    tokio::task::spawn_blocking(move || store.purge()).await.unwrap().unwrap();
+
+    // Now it is first.
+    let made = backups.make(ReadBack::OneIn(0)).await.unwrap();
+    assert!(alice.all().any(|secret| found_on_disk(&folder, secret)));
+    assert!(!bob.all().any(|secret| found_on_disk(&folder, secret)));
+    let (status, erased) = house.ordered(erase(&json!({ "subject": "alice" }))).await;
+    assert!(status.is_success(), "{erased}");
+    let receipt = erased["backups"]["made"].as_array().unwrap();
+    assert!(receipt.len() == 1 && receipt[0]["backup"] == made.backup, "{erased}");
+    assert!(alice.all().any(|secret| found_on_disk(&folder, secret)), "it cannot reach a backup");
     let listed = backups_made(&house.dir.path().join("ledger")).unwrap();
     assert!(listed.iter().all(|made| !made.unfinished), "{listed:?}");
+}
+
+/// Break it: let `backups` in `receipt.rs` give the guard back at once, or read the list before it has it.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_erasure_names_whatever_is_written_down_before_its_commit() {
+    let scratch = tempfile::tempdir().unwrap();
+    let house = house(&scratch.path().join("backups")).await;
+    let mut caller = Caller::start(&house, 1);
+    caller.exchange(1, "alice", "crm", "the answer").await;
+    let doors = house.doors();
+    let key_id = Secrets::of(&*doors.store, &[1]).key_ids[0];
+    let moment = Arc::clone(&doors.backups.unwrap().moment);
+    let (store, list) = (doors.store, house.dir.path().join("ledger/backups"));
+    let written = list.clone();
+    // Each turn is a backup that is written down; the last one is right before the commit.
+    let turns = tokio::spawn(async move {
+        let mut last = 0_u64;
+        loop {
+            let alone = moment.lock().await;
+            if store.disclosure_key(&key_id).unwrap() == StoredKey::Destroyed {
+                return last;
+            }
+            last += 1;
+            let line = BackupMade {
+                folder: "elsewhere".into(),
+                backup: last,
+                made_at_ns: 5,
+                size: 7,
+                unfinished: false,
+            };
+            fs::write(&written, serde_json::to_vec(&line).unwrap()).unwrap();
+            drop(alone);
+            tokio::task::yield_now().await;
+        }
+    });
+    eventually("something is written down", || list.exists()).await;
+    let (status, erased) = house.ordered(erase(&json!({ "subject": "alice" }))).await;
+    assert!(status.is_success(), "{erased}");
+    let last = tokio::time::timeout(Duration::from_secs(20), turns).await.unwrap().unwrap();
+    assert_eq!(erased["backups"]["made"][0]["backup"], last, "{erased}");
 }
 
 /// Break it: leave out `remove_leftovers` in `backup_stopped`.

@@ -1,5 +1,6 @@
 //! Exchanges of more leaves than one commit takes, and more of them than may wait.
 
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use proto::v1::DisclosureErased;
@@ -148,6 +149,31 @@ async fn no_room_is_told_and_ends_with_what_waits() {
     assert_eq!(erasures.retain(in_31_days()).await.unwrap(), 4);
     assert!(!is_told() && house.disclosed_exchanges().is_empty());
     drop((erasures, caller));
+}
+
+/// Two exchanges that do not fit into one commit, and wait where there is no room for a third. Break it: let `due` put back what
+/// does not fit with its later leaves, or `carry_through` purge.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_did_not_fit_is_counted_once_and_a_pass_is_purged_once() {
+    let house = house().await;
+    let mut caller = Caller::start(&house, 1);
+    let each = MAX_LEAVES * 3 / 5;
+    for number in [1, 2] {
+        caller.request(number, "alice", "chat").await;
+        caller.messages(number, each).await;
+    }
+    let erasures = house.doors().erasures.unwrap();
+    erasures.with_room(1).await;
+    // Both are followed as far as the first of them and most of the second reach.
+    assert_eq!(erasures.retain(in_31_days()).await.unwrap(), 0);
+    for number in [1, 2] {
+        caller.close(number, "chat").await;
+    }
+    let purges = || erasures.purges.load(Ordering::Relaxed);
+    let before = purges();
+    assert_eq!(erasures.retain(in_31_days()).await.unwrap(), 2 * (each + 2));
+    assert_eq!(purges() - before, 1);
+    assert!(!house.doors().store.must_purge().unwrap() && disclosures(&house) == 0);
 }
 
 /// Break it: leave `keep_what_came_since` out of the sequencer's commit.

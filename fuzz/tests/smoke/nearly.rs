@@ -19,7 +19,7 @@ const MAX_EDITS: usize = 6;
 ///
 /// # Panics
 /// When the target does, or its corpus is not there or has nothing that it accepts.
-pub fn smoke(name: &str, target: fn(&[u8]) -> bool) {
+pub(crate) fn smoke(name: &str, target: fn(&[u8]) -> bool) {
     let corpus = corpus(name);
     let good = corpus.iter().filter(|seed| target(seed)).count();
     assert!(good > 0, "{name}: nothing of the corpus is accepted");
@@ -43,7 +43,7 @@ pub fn smoke(name: &str, target: fn(&[u8]) -> bool) {
 }
 
 fn corpus(name: &str) -> Vec<Vec<u8>> {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../fuzz/corpus").join(name);
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("corpus").join(name);
     let files =
         fs::read_dir(&folder).unwrap_or_else(|error| panic!("{}: {error}", folder.display()));
     let mut paths: Vec<_> = files.filter_map(|file| Some(file.ok()?.path())).collect();
